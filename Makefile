@@ -1,0 +1,59 @@
+# Two commands matter: `make demo` and `make test`. Everything else is `make help`.
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3; do \
+	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' 2>/dev/null && echo $$p && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet --require-hashes
+
+.PHONY: help demo up down test check pytest bench lock clean
+.DEFAULT_GOAL := help
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
+
+demo: $(VENV)/.installed ## start everything, send the sample photographs (or PHOTO=path), show the results, stop everything
+	@$(BIN)/python -m deploy.local demo $(PHOTO)
+
+up: $(VENV)/.installed ## start everything and keep it until Ctrl-C
+	@exec $(BIN)/python -m deploy.local up
+
+down: $(VENV)/.installed ## stop what a killed `make up` left running
+	@$(BIN)/python -m deploy.local down
+
+test: check pytest ## lint, types, import contracts, tests
+
+check: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+pytest: $(VENV)/.installed-dev
+	$(BIN)/pytest
+
+bench: $(VENV)/.installed-dev ## measure upload memory, throughput and latency of the whole platform
+	$(BIN)/python -m tests.bench
+
+lock: $(VENV)/.installed-dev ## renew the pinned versions and hashes (needs uv: pip install uv)
+	uv pip compile pyproject.toml --extra local $(LOCK) -o deploy/requirements.txt
+	uv pip compile pyproject.toml --all-extras $(LOCK) -o deploy/requirements-dev.txt
+LOCK := --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate --quiet
+
+clean: ## remove the virtual environment (data under .millrace/ stays)
+	rm -rf $(VENV)
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "Millrace needs Python 3.11 to 3.14 on the PATH (or: make PYTHON=/path/to/python3.11 …)" >&2; exit 1; }
+	@echo "Creating $(VENV) with $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "Python's venv module is missing; on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
+
+$(VENV)/.installed: $(BIN)/python pyproject.toml deploy/requirements.txt
+	@echo "Installing the pinned packages (once; about a minute)"
+	@$(INSTALL) -r deploy/requirements.txt
+	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed deploy/requirements-dev.txt
+	@echo "Installing the pinned packages for development"
+	@$(INSTALL) -r deploy/requirements-dev.txt
+	@touch $@

@@ -1,0 +1,40 @@
+"""`python -m api`: the HTTP process."""
+
+import os
+import sys
+
+import uvicorn
+
+from api import settings
+from api.app import create_app
+from api.errors import ConfigurationError
+from storage.errors import StorageError
+
+
+def app() -> object:
+    """Made anew in each process that uvicorn starts."""
+    return create_app(settings.from_env(os.environ))
+
+
+def main() -> None:
+    found = settings.from_env(os.environ)
+    uvicorn.run(
+        "api.__main__:app",
+        factory=True,
+        host=found.host,
+        port=found.port,
+        workers=found.processes,
+        log_level=found.log_level.lower(),
+        loop="uvloop",
+        http="httptools",
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=3,  # open event streams must not hold up a stop
+    )
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except (ConfigurationError, StorageError) as exc:
+        sys.exit(f"error: {exc}")

@@ -1,0 +1,79 @@
+"""The HTTP process, put together."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from anyio import CapacityLimiter
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import RedirectResponse, Response
+
+from api import errors, events, health, jobs, openapi, outputs
+from api.hub import Hub
+from api.service import Service
+from api.settings import ApiSettings
+from storage.database import Database
+from storage.objects.stores import open_objects
+from tasks.document import escape
+from tasks.errors import Flaw
+
+DESCRIPTION = """
+Send a file, say what is to be done with it, and get the result: every job is a row before it is accepted, and is done
+even if a worker, the broker or this process dies on the way.
+
+Errors are `application/problem+json` with a stable `code`, and `errors` that point at each flaw.
+"""
+
+
+def create_app(settings: ApiSettings) -> FastAPI:
+    """The application; connections are opened when it starts and closed when it stops."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        database = Database(settings.database)
+        objects = open_objects(settings.objects)
+        hub = Hub(database)
+        hub.start()
+        app.state.service = Service(
+            settings=settings,
+            database=database,
+            objects=objects,
+            hub=hub,
+            limiter=CapacityLimiter(settings.database.pool_size),
+        )
+        yield
+        hub.close()
+        await objects.close()
+        database.close()
+
+    app = FastAPI(
+        title="Millrace",
+        summary="Uploads in, work out.",
+        description=DESCRIPTION,
+        version="1",
+        lifespan=lifespan,
+        redoc_url=None,
+        strict_content_type=False,
+    )
+    for router in (jobs.router, events.router, outputs.router, health.router):
+        app.include_router(router)
+    app.add_api_route("/", _front, include_in_schema=False)
+    errors.install(app)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    openapi.install(app)
+    return app
+
+
+async def _front() -> Response:
+    return RedirectResponse("/docs", status_code=307)
+
+
+async def _invalid(_: Request, exc: Exception) -> Response:
+    """A query parameter or header that does not fit."""
+    assert isinstance(exc, RequestValidationError)
+    flaws = [
+        Flaw(pointer="".join(f"/{escape(part)}" for part in error["loc"]), detail=str(error["msg"]))
+        for error in exc.errors()
+    ]
+    detail = "a parameter of the request has a wrong value; 'errors' names it"
+    return errors.problem(errors.Refused(422, "invalid_parameter", detail, flaws=flaws))

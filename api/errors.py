@@ -1,0 +1,123 @@
+"""One table from what went wrong to what the client is told: problem+json (RFC 9457) with a stable `code`."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse, Response
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+
+from storage.errors import DatabaseUnavailable, IdempotencyInFlight, IdempotencyMismatch, ObjectStoreUnavailable
+from tasks.errors import Flaw, InvalidDocument
+
+log = logging.getLogger(__name__)
+
+
+class Refused(Exception):
+    """The request cannot be served; `status`, `code` and `detail` are what the client is told."""
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        detail: str,
+        *,
+        flaws: Sequence[Flaw] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(f"{status} {code}: {detail}")
+        self.status = status
+        self.code = code
+        self.detail = detail
+        self.flaws = tuple(flaws)
+        self.headers = dict(headers or {})
+
+
+class ConfigurationError(Exception):
+    """An environment variable is missing or has a value that cannot be used."""
+
+
+RETRY_AFTER_SECONDS = 2
+
+# Errors of the packages below, and what the client is told of each.
+TABLE: Mapping[type[Exception], tuple[int, str, str]] = {
+    InvalidDocument: (422, "invalid_job", "the job's document has flaws; 'errors' names each place and what to do"),
+    DatabaseUnavailable: (503, "database_unavailable", "the platform's database does not answer; try again soon"),
+    ObjectStoreUnavailable: (503, "store_unavailable", "the platform's object store does not answer; try again soon"),
+    IdempotencyInFlight: (
+        409,
+        "idempotency_in_flight",
+        "a request with this Idempotency-Key is being answered; try again soon",
+    ),
+    IdempotencyMismatch: (
+        422,
+        "idempotency_mismatch",
+        "this Idempotency-Key was used for another payload; use a new key",
+    ),
+}
+
+
+def problem(refused: Refused) -> Response:
+    """The answer that a refusal becomes."""
+    body: dict[str, object] = {
+        "type": "about:blank",
+        "title": HTTPStatus(refused.status).phrase,
+        "status": refused.status,
+        "code": refused.code,
+        "detail": refused.detail,
+    }
+    if refused.flaws:
+        body["errors"] = [{"pointer": flaw.pointer, "detail": flaw.detail} for flaw in refused.flaws]
+    return JSONResponse(
+        body, status_code=refused.status, headers=refused.headers, media_type="application/problem+json"
+    )
+
+
+def not_found(what: str) -> Refused:
+    """What is told of things that are not there, or belong to another tenant."""
+    return Refused(404, "not_found", f"there is no such {what}")
+
+
+def install(app: FastAPI) -> None:
+    """Have the app answer every error as problem+json."""
+    app.add_exception_handler(Refused, _refused)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(ClientDisconnect, _gone)
+    app.add_exception_handler(Exception, _unexpected)
+    for known in TABLE:
+        app.add_exception_handler(known, _known)
+
+
+async def _refused(_: Request, exc: Exception) -> Response:
+    assert isinstance(exc, Refused)
+    return problem(exc)
+
+
+async def _known(_: Request, exc: Exception) -> Response:
+    status, code, detail = next(row for known, row in TABLE.items() if isinstance(exc, known))
+    headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if status in {409, 503} else {}
+    if status == 503:
+        log.warning("request.unavailable code=%s reason=%s", code, exc)
+    flaws = exc.flaws if isinstance(exc, InvalidDocument) else ()
+    return problem(Refused(status, code, detail, flaws=flaws, headers=headers))
+
+
+async def _http(_: Request, exc: Exception) -> Response:
+    """What the framework itself refuses: unknown paths and methods."""
+    assert isinstance(exc, HTTPException)
+    details = {404: "there is nothing at this path; see /docs", 405: "this path does not take this method; see /docs"}
+    code = HTTPStatus(exc.status_code).phrase.lower().replace(" ", "_")
+    detail = details.get(exc.status_code, str(exc.detail))
+    return problem(Refused(exc.status_code, code, detail, headers=exc.headers))
+
+
+async def _gone(_: Request, exc: Exception) -> Response:
+    # Nobody reads this answer; it keeps a client that went away from being logged as our error.
+    return Response(status_code=400)
+
+
+async def _unexpected(request: Request, exc: Exception) -> Response:
+    log.error("request.crashed method=%s path=%s", request.method, request.url.path, exc_info=exc)
+    return problem(Refused(500, "internal_error", "something went wrong here; it has been noted, try again later"))

@@ -1,0 +1,85 @@
+"""`/v1/jobs/{id}/events`: what happens to a job, as it happens (Server-Sent Events)."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Annotated
+
+from fastapi import APIRouter, Header
+from fastapi.responses import Response, StreamingResponse
+
+from api import openapi
+from api.auth import Reader
+from api.errors import Refused, not_found
+from api.jobs import checked_id
+from api.schemas import event_document
+from api.service import Service, Serving
+from storage import events, jobs
+from storage.model import TERMINAL_JOB_STATES, Event, JobId, Principal
+
+KEEP_ALIVE_SECONDS = 15.0  # shorter than the idle timeouts of proxies
+_LAST = frozenset(f"job.{state}" for state in TERMINAL_JOB_STATES)
+
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+
+
+@router.get(
+    "/{job_id}/events",
+    response_class=Response,
+    responses=openapi.problems(400, 401, 403, 404, 422, 503) | openapi.EVENT_STREAM,
+)
+async def stream(
+    job_id: str,
+    service: Serving,
+    caller: Reader,
+    last_event_id: Annotated[str | None, Header(description="go on after this event's number")] = None,
+) -> Response:
+    """All events of the job from the first, or after `Last-Event-ID`; the stream ends with the job.
+
+    Each has `id` (its number), `event` (its type) and `data` (EventDocument as JSON). A client that has seen the last
+    event gets 204, which stops browsers from asking again.
+    """
+    seen = _number(last_event_id)
+    job = checked_id(job_id)
+    ended = await service.blocking(_is_terminal, service, caller, job)
+    if ended is None:
+        raise not_found("job")
+    if ended and not await service.blocking(_after, service, caller, job, seen):
+        return Response(status_code=204)
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    return StreamingResponse(_lines(service, caller, job, seen), media_type="text/event-stream", headers=headers)
+
+
+async def _lines(service: Service, caller: Principal, job_id: JobId, seen: int) -> AsyncIterator[str]:
+    with service.hub.subscribe(job_id) as woken:
+        while True:
+            woken.clear()
+            for event in await service.blocking(_after, service, caller, job_id, seen):
+                seen = event.seq
+                yield _line(event)
+                if event.type in _LAST:
+                    return
+            try:
+                await asyncio.wait_for(woken.wait(), KEEP_ALIVE_SECONDS)
+            except TimeoutError:
+                yield ": still here\n\n"
+
+
+def _line(event: Event) -> str:
+    return f"id: {event.seq}\nevent: {event.type}\ndata: {event_document(event).model_dump_json()}\n\n"
+
+
+def _number(last_event_id: str | None) -> int:
+    raw = last_event_id or "0"
+    if not raw.isascii() or not raw.isdigit() or len(raw) > 9:
+        raise Refused(400, "last_event_id_invalid", "Last-Event-ID must be the id of an event of this stream, a number")
+    return int(raw)
+
+
+def _is_terminal(service: Service, caller: Principal, job_id: JobId) -> bool | None:
+    with service.database.read(caller.tenant_id) as tx:
+        return jobs.is_terminal(tx, job_id)
+
+
+def _after(service: Service, caller: Principal, job_id: JobId, seq: int) -> list[Event]:
+    with service.database.read(caller.tenant_id) as tx:
+        return events.after(tx, job_id, seq)

@@ -1,0 +1,79 @@
+"""News of jobs for those who wait: one LISTEN per process, however many clients watch."""
+
+import asyncio
+import contextlib
+import logging
+import threading
+from collections import defaultdict
+from collections.abc import Iterator
+
+import psycopg
+
+from storage.database import Database
+from storage.errors import DatabaseUnavailable
+from storage.events import EVENTS_CHANNEL
+from storage.model import JobId
+
+log = logging.getLogger(__name__)
+
+
+class Hub:
+    """Wakes whoever waits for a job's news. `start` and `subscribe` belong to one event loop."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._waiting: dict[str, set[asyncio.Event]] = defaultdict(set)
+        self._stop = threading.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread = threading.Thread(target=self._keep_listening, name="hub", daemon=True)
+
+    def start(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._thread.start()
+
+    def close(self) -> None:
+        self._stop.set()
+        self._thread.join(timeout=2)
+
+    @contextlib.contextmanager
+    def subscribe(self, job_id: JobId) -> Iterator[asyncio.Event]:
+        """An event that is set whenever the job has news; clear it before you look. Subscribe, then look, then wait."""
+        woken = asyncio.Event()
+        self._waiting[job_id].add(woken)
+        try:
+            yield woken
+        finally:
+            self._waiting[job_id].discard(woken)
+            if not self._waiting[job_id]:
+                del self._waiting[job_id]
+
+    def _keep_listening(self) -> None:
+        failures = 0
+        while not self._stop.is_set():
+            try:
+                with self._database.listen(EVENTS_CHANNEL) as connection:
+                    failures = 0
+                    self._tell(None)  # whatever was said while we were away
+                    self._listen(connection)
+            except (DatabaseUnavailable, psycopg.OperationalError) as exc:
+                failures += 1
+                log.warning("hub.interrupted failures=%s reason=%s", failures, str(exc).strip())
+                self._stop.wait(min(0.25 * 2**failures, 5.0))
+
+    def _listen(self, connection: "psycopg.Connection[object]") -> None:
+        while not self._stop.is_set():
+            for notice in connection.notifies(timeout=0.5):
+                self._tell(notice.payload)
+
+    def _tell(self, job_id: str | None) -> None:
+        assert self._loop is not None
+        with contextlib.suppress(RuntimeError):  # the event loop has closed: nobody waits any more
+            self._loop.call_soon_threadsafe(self._wake, job_id)
+
+    def _wake(self, job_id: str | None) -> None:
+        if job_id is None:
+            woken = [event for events in self._waiting.values() for event in events]
+        else:
+            woken = list(self._waiting.get(job_id, ()))
+        for event in woken:
+            event.set()

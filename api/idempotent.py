@@ -1,0 +1,77 @@
+"""`Idempotency-Key` on requests that create: the same key and payload get the same answer, once made."""
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated
+
+from fastapi import Header
+
+from api.errors import Refused
+from api.service import Service
+from storage import idempotency
+from storage.database import Tx
+from storage.model import Json, TenantId
+
+LOCK_SECONDS = 3600.0  # how long a request that died holds its key: longer than the longest upload
+_ALLOWED = re.compile(r"[\x21-\x7e]{1,255}")
+
+KeyHeader = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        description="1 to 255 visible ASCII characters, your own: sent again with the same payload within 24 hours, "
+        "the request gets the same answer and does nothing twice.",
+    ),
+]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Held:
+    """A key that is ours to answer: `proof` shows that nobody has taken it over."""
+
+    service: Service
+    tenant_id: TenantId
+    key: str
+    proof: datetime
+
+    def answer(self, tx: Tx, fingerprint: bytes, given: Json) -> None:
+        """Keep the answer, in the transaction that makes it true."""
+        idempotency.answer(tx, self.key, self.proof, fingerprint, given)
+
+    async def release(self) -> None:
+        """Free the key: the request failed and may be tried again."""
+        await self.service.blocking(self._release)
+
+    def _release(self) -> None:
+        with self.service.database.begin(self.tenant_id) as tx:
+            idempotency.release(tx, self.key, self.proof)
+
+
+def checked(key: str | None) -> str | None:
+    """The key, if it is well formed or not given. Raises Refused (400)."""
+    if key is not None and not _ALLOWED.fullmatch(key):
+        detail = "Idempotency-Key must be 1 to 255 visible ASCII characters without spaces"
+        raise Refused(400, "idempotency_key_malformed", detail)
+    return key
+
+
+async def hold(service: Service, tenant_id: TenantId, key: str) -> Held | None:
+    """Take the key; None if it has been answered before. Raises IdempotencyInFlight."""
+    proof = await service.blocking(_reserve, service, tenant_id, key)
+    return None if proof is None else Held(service=service, tenant_id=tenant_id, key=key, proof=proof)
+
+
+async def replay(service: Service, tenant_id: TenantId, key: str, fingerprint: bytes) -> Json:
+    """The answer of the first request with this key. Raises IdempotencyMismatch."""
+    return await service.blocking(_replay, service, tenant_id, key, fingerprint)
+
+
+def _reserve(service: Service, tenant_id: TenantId, key: str) -> datetime | None:
+    with service.database.begin(tenant_id) as tx:
+        return idempotency.reserve(tx, key, lock_seconds=LOCK_SECONDS)
+
+
+def _replay(service: Service, tenant_id: TenantId, key: str, fingerprint: bytes) -> Json:
+    with service.database.read(tenant_id) as tx:
+        return idempotency.replay(tx, key, fingerprint)

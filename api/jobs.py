@@ -1,0 +1,176 @@
+"""`/v1/jobs`: submit, read, wait, list."""
+
+import asyncio
+from typing import Annotated, Any
+
+from anyio import CancelScope
+from fastapi import APIRouter, Header, Query, Request
+from fastapi.responses import JSONResponse, Response
+
+from api import idempotent, openapi
+from api.auth import Reader, Writer
+from api.errors import Refused, not_found
+from api.idempotent import Held, KeyHeader
+from api.schemas import JobDocument, JobPage, job_document, job_summary
+from api.service import Service, Serving
+from api.uploads import Intake
+from storage import jobs
+from storage.model import TERMINAL_JOB_STATES, Job, JobId, JobState, Principal, TenantId, is_job_id, new_job_id
+from tasks.document import JobSpec
+from tasks.names import TEMPLATES
+from tasks.submit import submit
+
+MAX_WAIT_SECONDS = 60
+
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+
+
+@router.post(
+    "",
+    status_code=202,
+    response_model=JobDocument,
+    responses=openapi.problems(400, 401, 403, 409, 413, 415, 422, 503) | openapi.ACCEPTED,
+    openapi_extra=openapi.submission(),
+)
+async def create(
+    request: Request,
+    service: Serving,
+    caller: Writer,
+    template: Annotated[str | None, Query(description=f"One of: {', '.join(TEMPLATES)}.")] = None,
+    idempotency_key: KeyHeader = None,
+) -> Response:
+    """Submit a job: a file with what to do with it, or a document alone for kinds that need no file.
+
+    Send multipart/form-data with the parts `job` (the document, as JSON; first, if you can) and `file`; or JSON alone;
+    or the bare file with `?template=`. The answer comes as soon as the job is safely stored.
+    """
+    key = idempotent.checked(idempotency_key)
+    held = await idempotent.hold(service, caller.tenant_id, key) if key else None
+    if key and held is None:
+        return await _replayed(request, service, caller.tenant_id, key)
+    document = await _accept(request, service, caller.tenant_id, held)
+    return _accepted(document)
+
+
+@router.get("", response_model=JobPage, responses=openapi.problems(401, 403, 422, 503))
+async def index(
+    service: Serving,
+    caller: Reader,
+    state: Annotated[JobState | None, Query(description="only jobs in this state")] = None,
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+    cursor: Annotated[str | None, Query(description="`next_cursor` of the page before")] = None,
+) -> Response:
+    """The tenant's jobs, newest first, without their steps."""
+    if cursor is not None and not is_job_id(cursor):
+        raise Refused(422, "cursor_invalid", "'cursor' must be the next_cursor of an earlier page")
+    before = None if cursor is None else JobId(cursor)
+    found = await service.blocking(_page, service, caller, state, before, limit + 1)
+    shown = found[:limit]
+    page = JobPage(
+        data=[job_summary(job, service.settings.public_url) for job in shown],
+        next_cursor=shown[-1].id if len(found) > limit else None,
+    )
+    return Response(page.model_dump_json(), media_type="application/json")
+
+
+@router.get("/{job_id}", response_model=JobDocument, responses=openapi.problems(401, 403, 404, 422, 503))
+async def show(
+    job_id: str,
+    service: Serving,
+    caller: Reader,
+    wait: Annotated[
+        float | None,
+        Query(
+            ge=0,
+            le=MAX_WAIT_SECONDS,
+            allow_inf_nan=False,
+            description="answer when the job has ended, or after this many seconds",
+        ),
+    ] = None,
+    prefer: Annotated[str | None, Header(description="`wait=30` does the same (RFC 7240)")] = None,
+) -> Response:
+    """The job with its steps as they stand, or, with `wait`, as soon as it has ended."""
+    seconds, headers = wait or 0.0, {}
+    if wait is None and (preferred := _preferred_wait(prefer)):
+        seconds, headers = preferred, {"Preference-Applied": f"wait={preferred:g}"}
+    job = await _ended_or_as_it_stands(service, caller, checked_id(job_id), seconds)
+    document = job_document(job, service.settings.public_url)
+    return Response(document.model_dump_json(), media_type="application/json", headers=headers)
+
+
+def checked_id(text: str) -> JobId:
+    """The text as a job's id. Raises Refused (404)."""
+    if not is_job_id(text):
+        raise not_found("job")
+    return JobId(text)
+
+
+async def _accept(request: Request, service: Service, tenant_id: TenantId, held: Held | None) -> dict[str, Any]:
+    """Take the job in, all or nothing: whatever goes wrong on the way leaves no row, no object and no held key."""
+    intake = Intake(service=service, tenant_id=tenant_id, job_id=new_job_id(), fingerprinted=held is not None)
+    try:
+        spec = await intake.read(request)
+        # From here on a client that goes away changes nothing: the job is written, or refused, to the end.
+        with CancelScope(shield=True):
+            document = await service.blocking(_store, service, intake, spec, held)
+    except BaseException:
+        with CancelScope(shield=True):
+            await intake.discard()
+            if held is not None:
+                await held.release()
+        raise
+    return document
+
+
+def _store(service: Service, intake: Intake, spec: JobSpec, held: Held | None) -> dict[str, Any]:
+    with service.database.begin(intake.tenant_id) as tx:
+        job = submit(tx, spec, job_id=intake.job_id, file=intake.file)
+        document = job_document(job, service.settings.public_url).model_dump(mode="json")
+        if held is not None:
+            held.answer(tx, intake.fingerprint, document)
+    return document
+
+
+async def _replayed(request: Request, service: Service, tenant_id: TenantId, key: str) -> Response:
+    intake = Intake(service=service, tenant_id=tenant_id, job_id=new_job_id(), keep=False, fingerprinted=True)
+    await intake.read(request)
+    return _accepted(await idempotent.replay(service, tenant_id, key, intake.fingerprint))
+
+
+def _accepted(document: dict[str, Any]) -> Response:
+    return JSONResponse(document, status_code=202, headers={"Location": f"/v1/jobs/{document['id']}"})
+
+
+def _page(service: Service, caller: Principal, state: JobState | None, before: JobId | None, limit: int) -> list[Job]:
+    with service.database.read(caller.tenant_id) as tx:
+        return jobs.page(tx, state=state, before=before, limit=limit)
+
+
+def _find(service: Service, caller: Principal, job_id: JobId) -> Job | None:
+    with service.database.read(caller.tenant_id) as tx:
+        return jobs.find(tx, job_id)
+
+
+async def _ended_or_as_it_stands(service: Service, caller: Principal, job_id: JobId, seconds: float) -> Job:
+    deadline = asyncio.get_running_loop().time() + seconds
+    with service.hub.subscribe(job_id) as woken:
+        while True:
+            woken.clear()
+            job = await service.blocking(_find, service, caller, job_id)
+            if job is None:
+                raise not_found("job")
+            left = deadline - asyncio.get_running_loop().time()
+            if job.state in TERMINAL_JOB_STATES or left <= 0:
+                return job
+            try:
+                await asyncio.wait_for(woken.wait(), left)
+            except TimeoutError:
+                continue
+
+
+def _preferred_wait(prefer: str | None) -> float | None:
+    for preference in (prefer or "").split(","):
+        name, _, value = preference.partition(";")[0].strip().partition("=")
+        if name.strip().lower() == "wait" and value.strip().isascii() and value.strip().isdigit():
+            return float(min(int(value.strip()[:4]), MAX_WAIT_SECONDS))
+    return None

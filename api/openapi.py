@@ -1,0 +1,161 @@
+"""What the OpenAPI document says beyond what FastAPI reads from the code: errors, bodies, and the kinds of steps."""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from api.schemas import EventDocument, Problem
+from tasks.names import KINDS, MAX_STEPS, NAME_PATTERN, TEMPLATES, Kind, Priority
+
+Responses = dict[int | str, dict[str, Any]]
+
+ACCEPTED: Responses = {
+    202: {
+        "description": "The job is stored and will be done.",
+        "headers": {"Location": {"description": "The job's path.", "schema": {"type": "string"}}},
+    }
+}
+EVENT_STREAM: Responses = {
+    200: {
+        "description": "The events as they happen, each with `data` as EventDocument.",
+        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+    },
+    204: {"description": "The job has ended and all its events have been seen."},
+}
+FILE: Responses = {
+    200: {
+        "description": "The bytes.",
+        "content": {"image/*": {"schema": {"type": "string", "format": "binary"}}},
+    },
+    307: {
+        "description": "A signed URL of the object store.",
+        "headers": {"Location": {"schema": {"type": "string", "format": "uri"}}},
+    },
+}
+
+
+def problems(*statuses: int) -> Responses:
+    """The error answers of a route: all of them are problem documents."""
+    schema = {"$ref": "#/components/schemas/Problem"}
+    return {
+        status: {
+            "description": HTTPStatus(status).phrase,
+            "content": {"application/problem+json": {"schema": schema}},
+        }
+        for status in statuses
+    }
+
+
+def submission() -> dict[str, Any]:
+    """The body of POST /v1/jobs in its three forms."""
+    job = {"$ref": "#/components/schemas/JobRequest"}
+    binary = {"type": "string", "format": "binary"}
+    return {
+        "requestBody": {
+            "required": True,
+            "content": {
+                "multipart/form-data": {
+                    "schema": {
+                        "type": "object",
+                        "properties": {"job": job, "file": binary},
+                        "required": ["job", "file"],
+                        "additionalProperties": False,
+                    },
+                    "encoding": {"job": {"contentType": "application/json"}},
+                },
+                "application/json": {"schema": job},
+                "application/octet-stream": {"schema": binary},
+            },
+        }
+    }
+
+
+def install(app: FastAPI, kinds: Mapping[str, Kind] = KINDS) -> None:
+    """Have the app publish the document with the kinds that are installed."""
+
+    def document() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            made = get_openapi(
+                title=app.title,
+                version=app.version,
+                summary=app.summary,
+                description=app.description,
+                routes=app.routes,
+            )
+            schemas = made["components"]["schemas"]
+            schemas.pop("HTTPValidationError", None)
+            schemas.pop("ValidationError", None)
+            schemas |= {
+                model.__name__: _plain(model.model_json_schema(ref_template=_REF), schemas)
+                for model in (Problem, EventDocument)
+            }
+            schemas |= _request_schemas(kinds, schemas)
+            app.openapi_schema = made
+        return app.openapi_schema
+
+    app.openapi = document  # type: ignore[method-assign]  # FastAPI's documented way to extend the document
+
+
+_REF = "#/components/schemas/{model}"
+
+
+def _plain(schema: dict[str, Any], components: dict[str, Any]) -> dict[str, Any]:
+    """The schema with its own definitions moved to the document's components."""
+    for name, definition in schema.pop("$defs", {}).items():
+        components[name] = definition
+    return schema
+
+
+def _request_schemas(kinds: Mapping[str, Kind], components: dict[str, Any]) -> dict[str, Any]:
+    steps = {f"Step.{kind.name}": _step_schema(kind, components) for kind in kinds.values()}
+    job = {
+        "type": "object",
+        "description": "What to do: either steps or a template.",
+        "additionalProperties": False,
+        "properties": {
+            "steps": {
+                "type": "object",
+                "description": "Steps by name; a step starts when every step in its `use` has succeeded.",
+                "minProperties": 1,
+                "maxProperties": MAX_STEPS,
+                "propertyNames": {"pattern": NAME_PATTERN},
+                "additionalProperties": {"$ref": "#/components/schemas/StepRequest"},
+            },
+            "template": {"type": "string", "enum": list(TEMPLATES)},
+            "priority": {"type": "string", "enum": [priority.value for priority in Priority], "default": "normal"},
+            "metadata": {"type": "object", "description": "Yours; comes back in the job's document."},
+        },
+        "oneOf": [{"required": ["steps"]}, {"required": ["template"]}],
+        "example": {"template": next(iter(TEMPLATES))},
+    }
+    step = {
+        "oneOf": [{"$ref": _REF.format(model=name)} for name in steps],
+        "discriminator": {
+            "propertyName": "kind",
+            "mapping": {kind.name: _REF.format(model=f"Step.{kind.name}") for kind in kinds.values()},
+        },
+    }
+    return {**steps, "StepRequest": step, "JobRequest": job}
+
+
+def _step_schema(kind: Kind, components: dict[str, Any]) -> dict[str, Any]:
+    schema = _plain(kind.params.model_json_schema(ref_template=_REF), components)
+    own = {
+        "kind": {"type": "string", "const": kind.name},
+        "use": {
+            "type": "array",
+            "items": {"type": "string", "pattern": NAME_PATTERN},
+            "uniqueItems": True,
+            "description": "Names of steps of this job that must have succeeded before.",
+        },
+    }
+    return {
+        **schema,
+        "title": kind.name,
+        "description": kind.summary,
+        "properties": own | schema.get("properties", {}),
+        "required": ["kind", *schema.get("required", [])],
+    }

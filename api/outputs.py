@@ -1,0 +1,65 @@
+"""`/v1/jobs/{id}/outputs/{step}/{name}`: the files that steps made."""
+
+from datetime import timedelta
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+from fastapi.responses import RedirectResponse, Response, StreamingResponse
+
+from api import openapi
+from api.auth import Reader
+from api.errors import not_found
+from api.jobs import checked_id
+from api.service import Service, Serving
+from storage import jobs
+from storage.errors import ObjectMissing
+from storage.keys import output_key
+from storage.model import JobId, Principal
+
+SIGNED_FOR = timedelta(minutes=10)
+
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+
+
+@router.get(
+    "/{job_id}/outputs/{step}/{name}",
+    response_class=Response,
+    responses=openapi.problems(401, 403, 404, 422, 503) | openapi.FILE,
+)
+async def fetch(
+    job_id: str,
+    step: str,
+    name: str,
+    service: Serving,
+    caller: Reader,
+    redirect: Annotated[
+        bool, Query(description="answer with a signed URL of the object store, good for ten minutes")
+    ] = False,
+) -> Response:
+    """The bytes of one output, or a redirect to them."""
+    job = checked_id(job_id)
+    found = await service.blocking(_find, service, caller, job, step, name)
+    if found is None:
+        raise not_found("output")
+    key, content_type = found
+    if redirect:
+        return RedirectResponse(await service.objects.signed_get(key, expires=SIGNED_FOR), status_code=307)
+    try:
+        opened = await service.objects.open(key)
+    except ObjectMissing as exc:
+        raise not_found("output") from exc
+    headers = {"Content-Length": str(opened.end - opened.start), "ETag": f'"{opened.stored.etag.strip(chr(34))}"'}
+    # The content type is the one our own worker wrote; nosniff keeps browsers from guessing another.
+    headers |= {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "default-src 'none'; sandbox"}
+    return StreamingResponse(opened.chunks, media_type=content_type, headers=headers)
+
+
+def _find(service: Service, caller: Principal, job_id: JobId, step: str, name: str) -> tuple[str, str] | None:
+    with service.database.read(caller.tenant_id) as tx:
+        job = jobs.find(tx, job_id)
+    for made in job.steps if job else ():
+        outputs: list[dict[str, Any]] = made.result.get("outputs", []) if isinstance(made.result, dict) else []
+        for output in outputs:
+            if made.name == step and output["name"] == name:
+                return output_key(caller.tenant_id, job_id, made.id, name), output["content_type"]
+    return None

@@ -1,0 +1,216 @@
+"""The documents that the API answers with, and how rows become them."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, Any
+from urllib.parse import quote
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from storage.model import Event, Job, JobState, Outcome, PublicError, Step, StepState
+from tasks.names import Priority
+
+
+class Document(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class ErrorDocument(Document):
+    """Why something did not succeed: `code` is stable, `message` is for people."""
+
+    code: str
+    message: str
+
+
+class InputDocument(Document):
+    """The uploaded file."""
+
+    filename: str
+    content_type: str
+    bytes: int
+
+
+class AttemptDocument(Document):
+    """One finished attempt at a step."""
+
+    number: int
+    outcome: Outcome
+    error: ErrorDocument | None
+    started_at: datetime
+    finished_at: datetime
+
+
+class Timings(Document):
+    """Seconds from when it could start until it did, and from there to the end; null where not yet known."""
+
+    waited_seconds: float | None
+    ran_seconds: float | None
+
+
+class StepDocument(Document):
+    """A step as it stands. `result.outputs` lists the files it made: {name, bytes, content_type, href, …}."""
+
+    id: str
+    kind: str
+    state: StepState
+    use: list[str]
+    progress: Annotated[float, Field(ge=0, le=1)]
+    attempts: list[AttemptDocument]
+    result: Any
+    error: ErrorDocument | None
+    created_at: datetime
+    run_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    timings: Timings
+
+
+class Links(Document):
+    """Where to go on from here."""
+
+    self: str
+    events: str
+
+
+class JobSummary(Document):
+    """A job in a listing."""
+
+    id: str
+    state: JobState
+    priority: Priority
+    progress: Annotated[float, Field(ge=0, le=1)]
+    input: InputDocument | None
+    error: ErrorDocument | None
+    metadata: dict[str, Any]
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    timings: Timings
+    links: Links
+
+
+class JobDocument(JobSummary):
+    """A job with its steps, by name."""
+
+    steps: dict[str, StepDocument]
+
+
+class JobPage(Document):
+    """Jobs, newest first; `next_cursor` is null on the last page."""
+
+    data: list[JobSummary]
+    next_cursor: str | None
+
+
+class EventDocument(Document):
+    """Something that happened to a job; the stream's `id` is `seq`, its `event` is `type`."""
+
+    seq: int
+    type: str
+    job: str
+    at: datetime
+    data: dict[str, Any]
+
+
+class FlawDocument(Document):
+    """A place in the request, as a JSON pointer, and what to do about it."""
+
+    pointer: str
+    detail: str
+
+
+class Problem(Document):
+    """Every error, as application/problem+json (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    code: str
+    detail: str
+    errors: list[FlawDocument] = []
+
+
+class Health(Document):
+    """Whether this process serves."""
+
+    status: str
+
+
+def job_document(job: Job, public_url: str) -> JobDocument:
+    """The job with its steps; links begin with `public_url`."""
+    return JobDocument(
+        **_summary(job, public_url), steps={step.name: _step(job, step, public_url) for step in job.steps}
+    )
+
+
+def job_summary(job: Job, public_url: str) -> JobSummary:
+    """The job without its steps."""
+    return JobSummary(**_summary(job, public_url))
+
+
+def event_document(event: Event) -> EventDocument:
+    return EventDocument(seq=event.seq, type=event.type, job=event.job_id, at=event.at, data=event.data)
+
+
+def _summary(job: Job, public_url: str) -> dict[str, Any]:
+    at = f"{public_url}/v1/jobs/{job.id}"
+    file = job.input
+    return {
+        "id": job.id,
+        "state": job.state,
+        "priority": Priority.of_rank(job.priority),
+        "progress": round(job.progress, 4),
+        "input": file and InputDocument(filename=file.filename, content_type=file.content_type, bytes=file.bytes),
+        "error": _error(job.error),
+        "metadata": job.metadata,
+        "created_at": job.created_at,
+        "started_at": job.started_at,
+        "finished_at": job.finished_at,
+        "timings": _timings(job.created_at, job.started_at, job.finished_at),
+        "links": Links(self=at, events=f"{at}/events"),
+    }
+
+
+def _step(job: Job, step: Step, public_url: str) -> StepDocument:
+    return StepDocument(
+        id=step.id,
+        kind=step.kind,
+        state=step.state,
+        use=list(step.uses),
+        progress=round(step.progress, 4),
+        attempts=[
+            AttemptDocument(
+                number=attempt.number,
+                outcome=attempt.outcome,
+                error=_error(attempt.error),
+                started_at=attempt.started_at,
+                finished_at=attempt.finished_at,
+            )
+            for attempt in step.attempts
+        ],
+        result=_with_links(step.result, f"{public_url}/v1/jobs/{job.id}/outputs/{step.name}"),
+        error=_error(step.error),
+        created_at=step.created_at,
+        run_at=step.run_at,
+        started_at=step.started_at,
+        finished_at=step.finished_at,
+        timings=_timings(step.run_at, step.started_at, step.finished_at),
+    )
+
+
+def _with_links(result: Any, at: str) -> Any:
+    if not isinstance(result, Mapping) or not isinstance(result.get("outputs"), list):
+        return result
+    outputs = [{**output, "href": f"{at}/{quote(output['name'])}"} for output in result["outputs"]]
+    return {**result, "outputs": outputs}
+
+
+def _error(error: PublicError | None) -> ErrorDocument | None:
+    return None if error is None else ErrorDocument(code=error.code, message=error.message)
+
+
+def _timings(created: datetime, started: datetime | None, finished: datetime | None) -> Timings:
+    return Timings(
+        waited_seconds=started and round((started - created).total_seconds(), 6),
+        ran_seconds=started and finished and round((finished - started).total_seconds(), 6),
+    )

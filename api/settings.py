@@ -1,0 +1,55 @@
+"""What the HTTP process needs to know, from the environment."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from api.errors import ConfigurationError
+from storage import settings as storage_settings
+from storage.objects import MAX_OBJECT_BYTES
+from storage.objects import settings as objects_settings
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ApiSettings:
+    """`public_url` stands before the links in answers (empty: links are paths); sizes in bytes."""
+
+    database: storage_settings.DatabaseSettings
+    objects: objects_settings.ObjectSettings
+    host: str
+    port: int
+    processes: int
+    public_url: str
+    log_level: str
+    max_upload_bytes: int
+    max_job_bytes: int
+
+
+def from_env(env: Mapping[str, str]) -> ApiSettings:
+    """Read HOST, PORT, WEB_CONCURRENCY, PUBLIC_URL, LOG_LEVEL, MAX_UPLOAD_BYTES, MAX_JOB_BYTES, and storage's own.
+
+    Raises ConfigurationError, of this package or of storage, with one line that names the variable.
+    """
+    level = env.get("LOG_LEVEL", "INFO").upper()
+    if level not in {"DEBUG", "INFO", "WARNING", "ERROR"}:
+        raise ConfigurationError(f"LOG_LEVEL must be DEBUG, INFO, WARNING or ERROR, not {level!r}")
+    public_url = env.get("PUBLIC_URL", "").rstrip("/")
+    if public_url and not public_url.startswith(("http://", "https://")):
+        raise ConfigurationError(f"PUBLIC_URL must begin with http:// or https://, not {public_url!r}")
+    return ApiSettings(
+        database=storage_settings.from_env(env),
+        objects=objects_settings.from_env(env),
+        host=env.get("HOST", "127.0.0.1"),
+        port=_whole(env, "PORT", 8000, 0, 65_535),
+        processes=_whole(env, "WEB_CONCURRENCY", 1, 1, 256),
+        public_url=public_url,
+        log_level=level,
+        max_upload_bytes=_whole(env, "MAX_UPLOAD_BYTES", 5 * 1024**3, 1, MAX_OBJECT_BYTES),
+        max_job_bytes=_whole(env, "MAX_JOB_BYTES", 1024**2, 1024, 64 * 1024**2),
+    )
+
+
+def _whole(env: Mapping[str, str], name: str, default: int, least: int, most: int) -> int:
+    raw = env.get(name, "") or str(default)
+    if not raw.isascii() or not raw.isdigit() or not least <= int(raw[:20]) <= most:
+        raise ConfigurationError(f"{name} must be a whole number from {least} to {most}, not {raw[:40]!r}")
+    return int(raw)

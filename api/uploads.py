@@ -1,0 +1,170 @@
+"""Takes in what a job is made of: the document from the body, the file straight into the object store."""
+
+import hashlib
+import re
+from collections.abc import AsyncIterable, AsyncIterator
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import unquote
+
+from fastapi import Request
+
+from api.errors import Refused
+from api.multipart import Part, parts
+from api.service import Service
+from storage.keys import input_key
+from storage.model import JobId, JobInput, TenantId
+from tasks.document import JobSpec, parse, parse_json
+from tasks.errors import Flaw, InvalidDocument
+
+MAX_FILENAME = 255
+_MEDIA_TYPE = re.compile(r"[a-z0-9!#$&^_.+-]{1,64}/[a-z0-9!#$&^_.+-]{1,64}")
+
+
+@dataclass(kw_only=True, slots=True)
+class Intake:
+    """One request's way in. `keep` is false when the body is only read to be compared with an earlier one."""
+
+    service: Service
+    tenant_id: TenantId
+    job_id: JobId
+    keep: bool = True
+    spec: JobSpec | None = None
+    file: JobInput | None = None
+    fingerprinted: bool = False
+    _job_digest: bytes = b""
+    _file_digest: bytes = b""
+
+    @property
+    def fingerprint(self) -> bytes:
+        """SHA-256 over the document and the file, whatever their order in the body; needs `fingerprinted`."""
+        return hashlib.sha256(self._job_digest + self._file_digest).digest()
+
+    async def read(self, request: Request) -> JobSpec:
+        """Read the whole body; afterwards `file` stands in the object store, if there was one.
+
+        Raises Refused or InvalidDocument; then, and whenever the client goes away, call `discard`.
+        """
+        content_type = request.headers.get("content-type", "")
+        media_type = content_type.partition(";")[0].strip().lower()
+        self._refuse_declared_size(request)
+        template = request.query_params.get("template")
+        if media_type == "multipart/form-data":
+            await self._read_parts(content_type, request, template)
+        elif template is not None:
+            self._take_document({"template": template}, template.encode())
+            await self._take_file(request.stream(), filename="upload", content_type=media_type)
+        elif media_type == "application/json":
+            raw = await _collect(request.stream(), self.service.settings.max_job_bytes, "the job's document")
+            self._take_document(parse_json(raw), raw)
+        else:
+            detail = (
+                "send application/json, multipart/form-data with 'file' and 'job', or the bare file with ?template="
+            )
+            raise Refused(415, "content_type_unsupported", detail)
+        if self.spec is None:
+            raise _flaw("/job", "the part 'job' is missing: the job's document as JSON, or use ?template=")
+        return self.spec
+
+    async def discard(self) -> None:
+        """Take back what was stored."""
+        if self.keep:
+            await self.service.objects.delete([input_key(self.tenant_id, self.job_id)])
+
+    async def _read_parts(self, content_type: str, request: Request, template: str | None) -> None:
+        if template is not None:
+            self._take_document({"template": template}, template.encode())
+        async with aclosing(parts(content_type, request.stream())) as received:
+            async for part in received:
+                await self._take_part(part)
+
+    async def _take_part(self, part: Part) -> None:
+        if part.name == "job" and self.spec is None:
+            raw = await _collect(part.chunks, self.service.settings.max_job_bytes, "the job's document")
+            self._take_document(parse_json(raw), raw)
+        elif part.name == "file" and self.file is None:
+            filename = part.filename or "upload"
+            await self._take_file(part.chunks, filename=filename, content_type=part.content_type.lower())
+        elif part.name in {"job", "file"}:
+            raise _flaw(f"/{part.name}", f"{part.name!r} is given twice (a template counts as the job)")
+        else:
+            raise _flaw("/", f"unknown part {part.name[:64]!r}; there are: file, job")
+
+    def _take_document(self, document: Any, raw: bytes) -> None:
+        self.spec = parse(document)
+        self._job_digest = hashlib.sha256(raw).digest()
+
+    async def _take_file(self, chunks: AsyncIterable[bytes], *, filename: str, content_type: str) -> None:
+        media_type = content_type.partition(";")[0].strip()
+        if not _MEDIA_TYPE.fullmatch(media_type):
+            media_type = "application/octet-stream"
+        name = _plain_filename(filename)
+        counted = _Counted(chunks, self.service.settings.max_upload_bytes, hashed=self.fingerprinted)
+        key = input_key(self.tenant_id, self.job_id)
+        if self.keep:
+            await self.service.objects.put(key, counted, content_type=media_type)
+        else:
+            async for _ in counted:
+                pass
+        if not counted.size:
+            raise _flaw("/file", "the file is empty")
+        self.file = JobInput(key=key, filename=name, content_type=media_type, bytes=counted.size)
+        self._file_digest = counted.digest
+
+    def _refuse_declared_size(self, request: Request) -> None:
+        """What says that it is too large need not be sent at all."""
+        declared = request.headers.get("content-length", "")
+        limits = self.service.settings
+        most = limits.max_upload_bytes + limits.max_job_bytes + 65_536  # the parts' own headers
+        if declared.isascii() and declared.isdigit() and int(declared[:20]) > most:
+            raise _too_large("the file", limits.max_upload_bytes)
+
+
+class _Counted:
+    """Chunks as they pass: counted, hashed if asked for, and refused as soon as they are too many."""
+
+    def __init__(self, chunks: AsyncIterable[bytes], limit: int, *, hashed: bool) -> None:
+        self._chunks = chunks
+        self._limit = limit
+        self._hash = hashlib.sha256() if hashed else None
+        self.size = 0
+
+    @property
+    def digest(self) -> bytes:
+        return self._hash.digest() if self._hash else b""
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for chunk in self._chunks:
+            if not chunk:
+                continue
+            self.size += len(chunk)
+            if self.size > self._limit:
+                raise _too_large("the file", self._limit)
+            if self._hash:
+                self._hash.update(chunk)
+            yield chunk
+
+
+async def _collect(chunks: AsyncIterable[bytes], limit: int, what: str) -> bytes:
+    collected = bytearray()
+    async for chunk in chunks:
+        collected += chunk
+        if len(collected) > limit:
+            raise _too_large(what, limit)
+    return bytes(collected)
+
+
+def _plain_filename(raw: str) -> str:
+    """The last part of the name, printable, for people to read: it never becomes part of a path or key."""
+    name = re.split(r"[/\\]", unquote(raw))[-1]
+    printable = "".join(character for character in name if character.isprintable()).strip(". ")
+    return printable[:MAX_FILENAME] or "upload"
+
+
+def _too_large(what: str, limit: int) -> Refused:
+    return Refused(413, "too_large", f"{what} is larger than {limit} bytes, the limit here")
+
+
+def _flaw(pointer: str, detail: str) -> InvalidDocument:
+    return InvalidDocument([Flaw(pointer=pointer, detail=detail)])

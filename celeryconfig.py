@@ -1,0 +1,55 @@
+"""Celery's settings, loaded by string. The broker's address is CELERY_BROKER_URL, which Celery reads by itself.
+
+A message is only a hint that a step may run (PostgreSQL is the truth), so whatever costs speed to make messages safe is
+off, and whatever makes a dead connection visible is on.
+"""
+
+import os
+
+from kombu import Exchange
+from kombu import Queue as KombuQueue
+
+from tasks.names import Priority, Queue
+
+_rabbit = os.environ.get("CELERY_BROKER_URL", "").startswith(("amqp", "pyamqp"))
+
+broker_connection_retry_on_startup = True
+broker_connection_max_retries = None  # for ever: a broker may be away for an hour
+broker_transport_options = (
+    {"confirm_publish": True}  # without it a message that the server drops is lost without an error
+    if _rabbit
+    else {
+        "ack_emulation": False,  # no second list of unacknowledged messages: lost hints are sent again
+        "priority_steps": sorted(priority.rank for priority in Priority),
+        "queue_order_strategy": "priority",
+        "socket_timeout": 5,  # a half-open connection is noticed, not waited on for ever
+        "socket_connect_timeout": 5,
+        "socket_keepalive": True,
+        "health_check_interval": 10,
+    }
+)
+
+task_default_queue = Queue.DEFAULT.value
+task_create_missing_queues = False
+task_queues = [
+    KombuQueue(
+        queue.value,
+        Exchange(queue.value, type="direct"),
+        routing_key=queue.value,
+        queue_arguments={"x-max-priority": 9} if _rabbit else None,
+    )
+    for queue in Queue
+]
+
+task_serializer = "json"
+accept_content = ["json"]
+task_ignore_result = True  # results are rows
+task_acks_late = False  # the claim in the database is the acknowledgement
+
+worker_send_task_events = True  # Flower's food
+worker_cancel_long_running_tasks_on_connection_loss = False
+worker_hijack_root_logger = True
+worker_redirect_stdouts = False
+event_queue_expires = 60.0
+event_queue_ttl = 10.0
+timezone = "UTC"

@@ -1,0 +1,82 @@
+"""The broker as the relay sees it: sends the hint that a step may run, and tells how many hints a queue holds."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from celery import Celery
+from kombu import Connection, Producer
+from kombu.exceptions import OperationalError
+
+from scheduler.errors import BrokerUnavailable
+from storage.model import Runnable
+from tasks.names import KINDS, Kind
+
+
+class Hints:
+    """One connection to the broker, made at the first use and again after an error. Not for use by several threads."""
+
+    def __init__(self, *, kinds: Mapping[str, Kind] = KINDS) -> None:
+        self._app = Celery("millrace-relay", set_as_current=False)
+        self._app.config_from_object("celeryconfig")
+        self._kinds = kinds
+        self._connection: Connection | None = None
+        self._producer: Producer | None = None
+
+    def send(self, step: Runnable) -> None:
+        """Tell the workers of the step's queue that it may run. Raises BrokerUnavailable."""
+        kind = self._kinds.get(step.kind)
+        with self._as_ours() as connection:
+            if self._producer is None:
+                self._producer = self._app.amqp.Producer(connection)
+            self._app.send_task(
+                step.kind,
+                kwargs={"tenant": step.tenant_id, "job": step.job_id, "step": step.step_id},
+                task_id=step.step_id,
+                queue=step.queue,
+                priority=_priority(connection, step.priority),
+                time_limit=kind.time_limit if kind else None,
+                soft_time_limit=kind.soft_time_limit if kind else None,
+                argsrepr="()",
+                kwargsrepr=f"{{'job': '{step.job_id}'}}",  # what Flower shows
+                ignore_result=True,
+                retry=False,
+                producer=self._producer,
+            )
+
+    def waiting(self, queue: str) -> int:
+        """How many hints wait in the queue, beside those that workers hold. Raises BrokerUnavailable."""
+        with self._as_ours() as connection, connection.channel() as opened:
+            channel: Any = opened  # every transport's channel has queue_declare, the stated type has not
+            try:
+                return int(channel.queue_declare(queue=queue, passive=True).message_count)
+            except connection.channel_errors:
+                return 0  # a queue that is empty is none, to Redis
+
+    def close(self) -> None:
+        """Drop the connection; the next call makes a new one."""
+        connection, self._connection, self._producer = self._connection, None, None
+        if connection is not None:
+            connection.release()
+
+    @contextmanager
+    def _as_ours(self) -> Iterator[Connection]:
+        try:
+            if self._connection is None:
+                self._connection = self._app.connection_for_write(connect_timeout=5)
+                self._connection.ensure_connection(max_retries=1, interval_start=0)
+            yield self._connection
+        except Exception as exc:
+            if not isinstance(exc, self._errors()):
+                raise
+            self.close()
+            raise BrokerUnavailable(f"{type(exc).__name__}: {exc}") from exc
+
+    def _errors(self) -> tuple[type[BaseException], ...]:
+        transport = () if self._connection is None else self._connection.connection_errors
+        return (OperationalError, OSError, *transport)
+
+
+def _priority(connection: Connection, rank: int) -> int:
+    """Redis serves the lowest number first, RabbitMQ the highest."""
+    return 9 - rank if connection.transport.driver_type == "amqp" else rank

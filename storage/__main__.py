@@ -1,0 +1,97 @@
+"""`python -m storage`: the schema, the bucket, tenants and their keys."""
+
+import os
+import sys
+
+import click
+
+from storage import settings, tenants
+from storage.database import Database
+from storage.errors import StorageError
+from storage.model import KeyId
+
+SCOPES = ("jobs:read", "jobs:write")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def storage() -> None:
+    """Look after Millrace's database and bucket. Reads DATABASE_URL, STORAGE_URL and the AWS_* variables."""
+
+
+@storage.command()
+def migrate() -> None:
+    """Bring the database's schema to the newest version."""
+    from storage.migrate import upgrade
+
+    upgrade(settings.from_env(os.environ).direct_url)
+    click.echo("the schema is up to date")
+
+
+@storage.command()
+@click.option("--allow-origin", multiple=True, help="Web origin that may upload and fetch directly; may be repeated.")
+def bucket(allow_origin: tuple[str, ...]) -> None:
+    """Create the bucket if it is missing and set its rules."""
+    from storage.objects import settings as objects
+    from storage.objects.buckets import ensure_bucket
+
+    ensure_bucket(objects.from_env(os.environ), allowed_origins=allow_origin)
+    click.echo("the bucket is ready")
+
+
+@storage.group()
+def keys() -> None:
+    """API keys of tenants."""
+
+
+@keys.command("create")
+@click.option("--tenant", required=True, help="Name of the tenant; made if there is none.")
+@click.option("--scopes", default=",".join(SCOPES), show_default=True, help="What the key may do, with commas.")
+def create(tenant: str, scopes: str) -> None:
+    """Make a key and print it: it is stored as a hash and cannot be shown again."""
+    wanted = [scope.strip() for scope in scopes.split(",") if scope.strip()]
+    unknown = sorted(set(wanted) - set(SCOPES))
+    if unknown or not wanted:
+        raise click.BadParameter(
+            f"{', '.join(unknown) or 'empty'}; there are: {', '.join(SCOPES)}", param_hint="--scopes"
+        )
+    database = Database(settings.from_env(os.environ))
+    with database.platform() as tx:
+        key = tenants.create_key(tx, tenants.ensure(tx, tenant), wanted)
+    click.echo(key)
+
+
+@keys.command("list")
+@click.option("--tenant", required=True, help="Name of the tenant.")
+def list_(tenant: str) -> None:
+    """Show a tenant's keys: id, first characters, scopes, state."""
+    database = Database(settings.from_env(os.environ))
+    with database.platform() as tx:
+        for key_id, hint, scopes, revoked in tenants.keys_of(tx, tenant):
+            click.echo(f"{key_id}  {hint}…  {','.join(scopes)}  {'revoked' if revoked else 'valid'}")
+
+
+@keys.command()
+@click.argument("key_id")
+def revoke(key_id: str) -> None:
+    """Make a key worthless, by its id (see `keys list`)."""
+    database = Database(settings.from_env(os.environ))
+    with database.platform() as tx:
+        if not tenants.revoke_key(tx, KeyId(key_id)):
+            raise click.ClickException(f"there is no key {key_id}")
+    click.echo(f"{key_id} is revoked")
+
+
+@keys.command()
+def check() -> None:
+    """Exit 0 if the key in MILLRACE_API_KEY is valid here, 1 if not."""
+    database = Database(settings.from_env(os.environ))
+    with database.platform() as tx:
+        found = tenants.who_has(tx, os.environ.get("MILLRACE_API_KEY", ""))
+    sys.exit(0 if found else 1)
+
+
+if __name__ == "__main__":
+    try:
+        storage(prog_name="python -m storage")
+    except StorageError as exc:
+        sys.exit(f"error: {exc}")

@@ -1,0 +1,136 @@
+"""Connections to PostgreSQL: a transaction belongs to a tenant (who decides the shard) or to a platform loop."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+from psycopg.conninfo import make_conninfo
+from sqlalchemy import Connection, CursorResult, Executable, create_engine, text
+from sqlalchemy.engine import Engine, make_url
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from storage.errors import DatabaseUnavailable
+from storage.model import TenantId
+from storage.settings import DatabaseSettings
+
+STATEMENT_TIMEOUT_MS = 30_000  # nothing that we ask takes longer; a stuck statement must not hold a lock for ever
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Tx:
+    """An open transaction on the shard of one tenant; every query in it names that tenant."""
+
+    tenant_id: TenantId
+    connection: Connection
+
+    def execute(self, statement: Executable, parameters: Mapping[str, Any] | None = None) -> CursorResult[Any]:
+        return self.connection.execute(statement, parameters)
+
+    def sql(self, statement: str, **parameters: Any) -> CursorResult[Any]:
+        """Run one of the hot statements as psycopg takes it; `%(tenant)s` is always given."""
+        return self.connection.exec_driver_sql(statement, {"tenant": self.tenant_id, **parameters})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PlatformTx:
+    """An open transaction of the platform itself on one shard, across its tenants: directory, relay, reaper."""
+
+    connection: Connection
+
+    def execute(self, statement: Executable, parameters: Mapping[str, Any] | None = None) -> CursorResult[Any]:
+        return self.connection.execute(statement, parameters)
+
+    def sql(self, statement: str, **parameters: Any) -> CursorResult[Any]:
+        return self.connection.exec_driver_sql(statement, parameters)
+
+    def of(self, tenant_id: TenantId) -> Tx:
+        """The same transaction, for work on one tenant's rows."""
+        return Tx(tenant_id=tenant_id, connection=self.connection)
+
+
+class Database:
+    """The pool of connections. Make it after a fork, or call `forget` in the child."""
+
+    def __init__(self, settings: DatabaseSettings) -> None:
+        self.settings = settings
+        self._engine = _engine(settings)
+        self._reading = self._engine.execution_options(isolation_level="AUTOCOMMIT")
+
+    @contextmanager
+    def begin(self, tenant_id: TenantId) -> Iterator[Tx]:
+        """A transaction that commits at the end of the block; DatabaseUnavailable if the server is away."""
+        with _as_ours(), self._engine.begin() as connection:
+            yield Tx(tenant_id=tenant_id, connection=connection)
+
+    @contextmanager
+    def read(self, tenant_id: TenantId) -> Iterator[Tx]:
+        """Single statements without a transaction around them: one round trip each."""
+        with _as_ours(), self._reading.connect() as connection:
+            yield Tx(tenant_id=tenant_id, connection=connection)
+
+    @contextmanager
+    def platform(self) -> Iterator[PlatformTx]:
+        """A transaction of the platform, across tenants."""
+        with _as_ours(), self._engine.begin() as connection:
+            yield PlatformTx(connection=connection)
+
+    @contextmanager
+    def platform_read(self) -> Iterator[PlatformTx]:
+        """Single statements of the platform without a transaction around them."""
+        with _as_ours(), self._reading.connect() as connection:
+            yield PlatformTx(connection=connection)
+
+    @contextmanager
+    def listen(self, channel: str) -> Iterator["psycopg.Connection[Any]"]:
+        """A connection of its own that LISTENs; read it with `notifies(timeout=…)`."""
+        try:
+            target = make_conninfo(self.settings.direct_url, connect_timeout=5, **_KEEPALIVE)
+            with psycopg.connect(target, autocommit=True) as connection:
+                connection.execute(psycopg.sql.SQL("LISTEN {}").format(psycopg.sql.Identifier(channel)))
+                yield connection
+        except psycopg.OperationalError as exc:
+            raise DatabaseUnavailable(str(exc).strip()) from exc
+
+    def check(self) -> None:
+        """Raise DatabaseUnavailable unless the server answers."""
+        with _as_ours(), self._reading.connect() as connection:
+            connection.execute(text("SELECT 1"))
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+
+# A server that vanished without a word is noticed within about 15 s instead of hours.
+_KEEPALIVE = {"keepalives_idle": 5, "keepalives_interval": 3, "keepalives_count": 3, "tcp_user_timeout": 15_000}
+
+
+def _engine(settings: DatabaseSettings) -> Engine:
+    pooled = settings.url != settings.direct_url  # a PgBouncer stands between: no prepared statements, no options
+    session = {"prepare_threshold": None} if pooled else {"options": f"-c statement_timeout={STATEMENT_TIMEOUT_MS}"}
+    return create_engine(
+        make_url(settings.url).set(drivername="postgresql+psycopg"),
+        pool_size=settings.pool_size,
+        max_overflow=0,
+        pool_timeout=10,
+        pool_use_lifo=True,  # few connections stay warm instead of all of them lukewarm
+        connect_args={"connect_timeout": 5, **session, **_KEEPALIVE},
+    )
+
+
+@contextmanager
+def _as_ours() -> Iterator[None]:
+    try:
+        yield
+    except (OperationalError, InterfaceError, PoolTimeout) as exc:
+        raise DatabaseUnavailable(_reason(exc)) from exc
+    except DBAPIError as exc:
+        if exc.connection_invalidated:
+            raise DatabaseUnavailable(_reason(exc)) from exc
+        raise
+
+
+def _reason(exc: Exception) -> str:
+    return str(getattr(exc, "orig", None) or exc).strip().splitlines()[0]

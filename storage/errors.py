@@ -1,0 +1,41 @@
+"""Everything that can go wrong on the floor, a sentence each."""
+
+
+class StorageError(Exception):
+    """Base of all errors that this package raises."""
+
+
+class ConfigurationError(StorageError):
+    """An environment variable is missing or has a value that cannot be used."""
+
+
+class DatabaseUnavailable(StorageError):
+    """PostgreSQL does not answer now; the same call may work later."""
+
+
+class ObjectMissing(StorageError):
+    """No object stands under this key."""
+
+
+class ObjectExists(StorageError):
+    """An object already stands under this key and the put was conditional."""
+
+
+class ObjectStoreUnavailable(StorageError):
+    """The object store does not answer, or refuses us; the same call may work later."""
+
+
+class LeaseLost(StorageError):
+    """The step is no longer ours: a newer attempt holds it, or it has ended; nothing was written."""
+
+
+class IdempotencyInFlight(StorageError):
+    """Another request with this Idempotency-Key is being answered right now."""
+
+
+class IdempotencyMismatch(StorageError):
+    """This Idempotency-Key was used before, for another payload."""
+
+
+class ObjectTooLarge(StorageError):
+    """The object has more bytes than the store, or the caller, takes."""

@@ -1,0 +1,73 @@
+"""Answers kept by Idempotency-Key: reserve before the work, answer in the transaction that does it."""
+
+import json
+from datetime import datetime
+from typing import cast
+
+from storage.database import Tx
+from storage.errors import IdempotencyInFlight, IdempotencyMismatch
+from storage.model import Json
+
+KEPT_HOURS = 24
+
+_RESERVE = """
+INSERT INTO idempotency (tenant_id, key, locked_until)
+VALUES (%(tenant)s, %(key)s, now() + make_interval(secs => %(seconds)s))
+ON CONFLICT (tenant_id, key) DO UPDATE
+SET locked_until = excluded.locked_until, fingerprint = NULL, answer = NULL, created_at = now()
+WHERE (idempotency.answer IS NULL AND idempotency.locked_until < now())
+   OR idempotency.created_at < now() - make_interval(hours => %(hours)s)
+RETURNING locked_until
+"""
+
+
+def reserve(tx: Tx, key: str, *, lock_seconds: float) -> datetime | None:
+    """Take the key for a new request and return the proof of it; None if it is answered already (call `replay`).
+
+    Raises IdempotencyInFlight while another request holds it. A request that died holds it for `lock_seconds`.
+    """
+    taken = tx.sql(_RESERVE, key=key, seconds=lock_seconds, hours=KEPT_HOURS).one_or_none()
+    if taken is not None:
+        return cast(datetime, taken.locked_until)
+    row = tx.sql("SELECT answer FROM idempotency WHERE tenant_id = %(tenant)s AND key = %(key)s", key=key).one_or_none()
+    if row is None or row.answer is None:
+        raise IdempotencyInFlight(key)
+    return None
+
+
+def replay(tx: Tx, key: str, fingerprint: bytes) -> Json:
+    """The answer that was given to this key; IdempotencyMismatch if the payload is another one."""
+    row = tx.sql(
+        "SELECT fingerprint, answer FROM idempotency WHERE tenant_id = %(tenant)s AND key = %(key)s", key=key
+    ).one_or_none()
+    if row is None or row.answer is None:
+        raise IdempotencyInFlight(key)
+    if bytes(row.fingerprint) != fingerprint:
+        raise IdempotencyMismatch(key)
+    return row.answer
+
+
+def answer(tx: Tx, key: str, proof: datetime, fingerprint: bytes, given: Json) -> None:
+    """Keep the answer, in the transaction that makes it true.
+
+    Raises IdempotencyInFlight if the request took so long that another one has taken the key over.
+    """
+    done = tx.sql(
+        "UPDATE idempotency SET fingerprint = %(fingerprint)s, answer = %(answer)s::jsonb, locked_until = NULL"
+        " WHERE tenant_id = %(tenant)s AND key = %(key)s AND locked_until = %(proof)s",
+        key=key,
+        proof=proof,
+        fingerprint=fingerprint,
+        answer=json.dumps(given),
+    )
+    if done.rowcount != 1:
+        raise IdempotencyInFlight(key)
+
+
+def release(tx: Tx, key: str, proof: datetime) -> None:
+    """Free a key whose request failed, so that it may be tried again."""
+    tx.sql(
+        "DELETE FROM idempotency WHERE tenant_id = %(tenant)s AND key = %(key)s AND locked_until = %(proof)s",
+        key=key,
+        proof=proof,
+    )

@@ -1,0 +1,200 @@
+"""Jobs: written once with their steps, read as documents, listed newest first."""
+
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import func, select
+
+from storage.database import Tx
+from storage.model import (
+    Attempt,
+    Job,
+    JobId,
+    JobInput,
+    JobState,
+    NewJob,
+    NewStep,
+    Outcome,
+    PublicError,
+    Step,
+    StepId,
+    StepState,
+)
+from storage.tables import attempts, jobs, steps
+
+# One round trip: the job, its steps, its first event, and the two announcements, all or nothing.
+_INSERT = """
+WITH job AS (
+  INSERT INTO jobs (tenant_id, id, state, priority, input, metadata, steps_total, steps_open, event_seq)
+  VALUES (%(tenant)s, %(job)s, 'queued', %(priority)s, %(input)s::jsonb, %(metadata)s::jsonb, %(count)s, %(count)s, 1)
+  RETURNING created_at
+), step AS (
+  INSERT INTO steps (tenant_id, id, job_id, position, name, kind, queue, priority, params, uses, waiting_on, state,
+                     max_attempts)
+  SELECT %(tenant)s, id, %(job)s, position, name, kind, queue, %(priority)s, params, uses, cardinality(uses),
+         CASE WHEN cardinality(uses) = 0 THEN 'queued' ELSE 'waiting' END, max_attempts
+  FROM jsonb_to_recordset(%(steps)s::jsonb)
+    AS item (id text, position int, name text, kind text, queue text, params jsonb, uses text[], max_attempts int)
+), event AS (
+  INSERT INTO events (tenant_id, job_id, seq, type, data) VALUES (%(tenant)s, %(job)s, 1, 'job.queued', '{}')
+)
+SELECT created_at, pg_notify('millrace_events', %(job)s), pg_notify('millrace_ready', '') FROM job
+"""
+
+
+def insert(tx: Tx, new: NewJob) -> Job:
+    """Write a job and its steps; those that use no other are queued, and the relay is woken at the commit.
+
+    Returns the job as it now stands.
+    """
+    created_at = tx.sql(
+        _INSERT,
+        job=new.id,
+        priority=new.priority,
+        input=json.dumps(asdict(new.input)) if new.input else None,
+        metadata=json.dumps(new.metadata),
+        count=len(new.steps),
+        steps=json.dumps([{"position": position, **asdict(step)} for position, step in enumerate(new.steps)]),
+    ).scalar_one()
+    return Job(
+        id=new.id,
+        state=JobState.QUEUED,
+        priority=new.priority,
+        input=new.input,
+        error=None,
+        metadata=new.metadata,
+        created_at=created_at,
+        started_at=None,
+        finished_at=None,
+        progress=0.0,
+        steps=tuple(_written(step, created_at) for step in new.steps),
+    )
+
+
+def _written(step: NewStep, created_at: datetime) -> Step:
+    return Step(
+        id=step.id,
+        name=step.name,
+        kind=step.kind,
+        queue=step.queue,
+        state=StepState.WAITING if step.uses else StepState.QUEUED,
+        uses=step.uses,
+        attempt=0,
+        progress=0.0,
+        result=None,
+        error=None,
+        created_at=created_at,
+        run_at=created_at,
+        started_at=None,
+        finished_at=None,
+    )
+
+
+def find(tx: Tx, job_id: JobId) -> Job | None:
+    """The tenant's job with its steps and their attempts, or None."""
+    row = tx.execute(_selected().where(jobs.c.tenant_id == tx.tenant_id, jobs.c.id == job_id)).one_or_none()
+    if row is None:
+        return None
+    return _job(row, _steps_of(tx, job_id))
+
+
+def is_terminal(tx: Tx, job_id: JobId) -> bool | None:
+    """Whether the job has ended; None if the tenant has no such job."""
+    found = tx.execute(select(jobs.c.finished_at).where(jobs.c.tenant_id == tx.tenant_id, jobs.c.id == job_id))
+    row = found.one_or_none()
+    return None if row is None else row.finished_at is not None
+
+
+def page(tx: Tx, *, state: JobState | None, before: JobId | None, limit: int) -> list[Job]:
+    """At most `limit` of the tenant's jobs without their steps, newest first, from below `before`."""
+    query = _selected().where(jobs.c.tenant_id == tx.tenant_id)
+    if state is not None:
+        query = query.where(jobs.c.state == state.value)
+    if before is not None:
+        query = query.where(jobs.c.id < before)
+    return [_job(row, ()) for row in tx.execute(query.order_by(jobs.c.id.desc()).limit(limit))]
+
+
+def _selected() -> Any:
+    progress = (
+        select(func.avg(steps.c.progress))
+        .where(steps.c.tenant_id == jobs.c.tenant_id, steps.c.job_id == jobs.c.id)
+        .scalar_subquery()
+        .label("progress")
+    )
+    return select(jobs, progress)
+
+
+def _steps_of(tx: Tx, job_id: JobId) -> list[Step]:
+    of_job = (steps.c.tenant_id == tx.tenant_id, steps.c.job_id == job_id)
+    tried = tx.execute(
+        select(attempts)
+        .join(steps, (steps.c.tenant_id == attempts.c.tenant_id) & (steps.c.id == attempts.c.step_id))
+        .where(*of_job)
+        .order_by(attempts.c.step_id, attempts.c.number)
+    )
+    by_step: dict[str, list[Attempt]] = defaultdict(list)
+    for row in tried:
+        by_step[row.step_id].append(_attempt(row))
+    rows = tx.execute(select(steps).where(*of_job).order_by(steps.c.position))
+    return [_step(row, by_step[row.id]) for row in rows]
+
+
+def _job(row: Any, its_steps: Sequence[Step]) -> Job:
+    return Job(
+        id=JobId(row.id),
+        state=JobState(row.state),
+        priority=row.priority,
+        input=job_input(row.input),
+        error=public_error(row.error),
+        metadata=row.metadata,
+        created_at=row.created_at,
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+        progress=float(row.progress or 0.0),
+        steps=tuple(its_steps),
+    )
+
+
+def _step(row: Any, its_attempts: Sequence[Attempt]) -> Step:
+    return Step(
+        id=StepId(row.id),
+        name=row.name,
+        kind=row.kind,
+        queue=row.queue,
+        state=StepState(row.state),
+        uses=tuple(row.uses),
+        attempt=row.attempt,
+        progress=row.progress,
+        result=row.result,
+        error=public_error(row.error),
+        created_at=row.created_at,
+        run_at=row.run_at,
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+        attempts=tuple(its_attempts),
+    )
+
+
+def _attempt(row: Any) -> Attempt:
+    return Attempt(
+        number=row.number,
+        outcome=Outcome(row.outcome),
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+        error=public_error(row.error),
+    )
+
+
+def public_error(value: Any) -> PublicError | None:
+    """The error in a row's JSON column."""
+    return None if value is None else PublicError(code=value["code"], message=value["message"])
+
+
+def job_input(value: Any) -> JobInput | None:
+    """The uploaded file in a row's JSON column."""
+    return None if value is None else JobInput(**value)

@@ -1,0 +1,226 @@
+"""What the platform's rows look like to the rest of the code: ids, states and frozen dataclasses. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, NewType
+
+from typeid import TypeID
+from typeid.core.errors import TypeIDException
+
+TenantId = NewType("TenantId", str)
+KeyId = NewType("KeyId", str)
+JobId = NewType("JobId", str)
+StepId = NewType("StepId", str)
+
+Json = Any  # a JSON value: object, array, string, number, boolean or null
+
+
+def new_tenant_id() -> TenantId:
+    return TenantId(str(TypeID(prefix="ten")))
+
+
+def new_key_id() -> KeyId:
+    return KeyId(str(TypeID(prefix="key")))
+
+
+def new_job_id() -> JobId:
+    return JobId(str(TypeID(prefix="job")))
+
+
+def new_step_id() -> StepId:
+    return StepId(str(TypeID(prefix="stp")))
+
+
+def is_job_id(text: str) -> bool:
+    """Whether the text is the canonical spelling of a job's id."""
+    try:
+        parsed = TypeID.from_string(text)
+    except TypeIDException:
+        return False
+    return parsed.prefix == "job" and str(parsed) == text
+
+
+class JobState(StrEnum):
+    SCHEDULED = "scheduled"
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELED = "canceled"
+    EXPIRED = "expired"
+
+
+class StepState(StrEnum):
+    WAITING = "waiting"  # for the steps that it uses
+    SCHEDULED = "scheduled"  # for its run_at
+    QUEUED = "queued"  # may run now
+    RUNNING = "running"
+    RETRYING = "retrying"  # failed, and will run again at its run_at
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELED = "canceled"  # a step that it uses did not succeed, or the job was canceled
+    EXPIRED = "expired"
+
+
+TERMINAL_JOB_STATES = frozenset({JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELED, JobState.EXPIRED})
+TERMINAL_STEP_STATES = frozenset({StepState.SUCCEEDED, StepState.FAILED, StepState.CANCELED, StepState.EXPIRED})
+
+
+class Outcome(StrEnum):
+    """How an attempt at a step ended."""
+
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"  # for good
+    RETRIED = "retried"  # failed, and the step waits for its next attempt
+    LOST = "lost"  # its worker died or stopped renewing the lease
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PublicError:
+    """What went wrong, in words that the tenant may read; `code` is stable, `message` says what to do."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class JobInput:
+    """The uploaded file of a job: its key in the object store and what the client said of it."""
+
+    key: str
+    filename: str
+    content_type: str
+    bytes: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NewStep:
+    """A step to be written: `uses` names steps of the same job, `max_attempts` counts the first attempt too."""
+
+    id: StepId
+    name: str
+    kind: str
+    queue: str
+    params: Json
+    uses: Sequence[str]
+    max_attempts: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NewJob:
+    """A job to be written; `priority` is its rank: the lower, the sooner."""
+
+    id: JobId
+    priority: int
+    input: JobInput | None
+    metadata: Json
+    steps: Sequence[NewStep]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Attempt:
+    """One finished attempt at a step."""
+
+    number: int
+    outcome: Outcome
+    started_at: datetime
+    finished_at: datetime
+    error: PublicError | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Step:
+    """A step as it stands; `progress` is 0..1, `result` is what its kind returned."""
+
+    id: StepId
+    name: str
+    kind: str
+    queue: str
+    state: StepState
+    uses: Sequence[str]
+    attempt: int
+    progress: float
+    result: Json
+    error: PublicError | None
+    created_at: datetime
+    run_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    attempts: Sequence[Attempt] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Job:
+    """A job as it stands; `steps` in the order of the document, empty in listings."""
+
+    id: JobId
+    state: JobState
+    priority: int
+    input: JobInput | None
+    error: PublicError | None
+    metadata: Json
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    progress: float
+    steps: Sequence[Step] = field(default_factory=tuple)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Event:
+    """Something that happened to a job; `seq` counts from 1 within the job, without gaps."""
+
+    job_id: JobId
+    seq: int
+    type: str
+    data: Json
+    at: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Claim:
+    """The right to work on a step: the fence is `attempt`, and only the newest attempt may write."""
+
+    tenant_id: TenantId
+    job_id: JobId
+    step_id: StepId
+    name: str
+    kind: str
+    attempt: int
+    max_attempts: int
+    params: Json
+    input: JobInput | None
+    uses: Sequence["Used"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Used:
+    """A finished step whose result the claimed step may use."""
+
+    step_id: StepId
+    name: str
+    kind: str
+    result: Json
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Runnable:
+    """A step that may run now, as the relay needs it to send the hint."""
+
+    tenant_id: TenantId
+    job_id: JobId
+    step_id: StepId
+    kind: str
+    queue: str
+    priority: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Principal:
+    """Who calls: the tenant that a valid key belongs to, and what the key may do."""
+
+    tenant_id: TenantId
+    key_id: KeyId
+    scopes: frozenset[str]

@@ -1,0 +1,154 @@
+"""What the platform's loops ask of all tenants' steps: what may run, what was lost, whose lease ran out."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from storage.database import PlatformTx
+from storage.model import Claim, JobId, Runnable, StepId, TenantId
+
+# SKIP LOCKED: any number of relays take different steps. The rows stay locked until the hints are out and the
+# transaction commits; a crash in between sends a second hint, never none.
+_TAKE = """
+WITH due AS (
+  UPDATE steps SET state = 'queued'
+  WHERE (tenant_id, id) IN (
+    SELECT tenant_id, id FROM steps WHERE state IN ('scheduled', 'retrying') AND run_at <= now()
+    ORDER BY run_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+  )
+  RETURNING id
+)
+SELECT count(*) FROM due
+"""
+
+_PUBLISH = """
+UPDATE steps SET published_at = now()
+WHERE (tenant_id, id) IN (
+  SELECT tenant_id, id FROM steps WHERE state = 'queued' AND published_at IS NULL
+  ORDER BY priority, run_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+)
+RETURNING tenant_id, job_id, id, kind, queue, priority, run_at
+"""
+
+_UNPUBLISH = """
+UPDATE steps SET published_at = NULL
+WHERE (tenant_id, id) IN (
+  SELECT tenant_id, id FROM steps
+  WHERE state = 'queued' AND published_at < now() - make_interval(secs => %(seconds)s) AND queue = ANY(%(queues)s)
+  LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+)
+"""
+
+_WAITING_QUEUES = """
+SELECT DISTINCT queue FROM steps
+WHERE state = 'queued' AND published_at < now() - make_interval(secs => %(seconds)s)
+"""
+
+_GIVE_BACK = """
+UPDATE steps SET published_at = NULL
+WHERE state = 'queued' AND published_at IS NOT NULL AND (tenant_id, id) IN (
+  SELECT * FROM unnest(%(tenants)s::text[], %(steps)s::text[])
+)
+"""
+
+_RENEW = """
+UPDATE steps SET lease_until = now() + make_interval(secs => %(lease)s)
+WHERE state = 'running' AND worker = %(worker)s AND (tenant_id, id) IN (
+  SELECT * FROM unnest(%(tenants)s::text[], %(steps)s::text[])
+)
+"""
+
+_EXPIRED = """
+SELECT tenant_id, job_id, id, name, kind, attempt, max_attempts FROM steps
+WHERE state = 'running' AND lease_until < now() ORDER BY lease_until LIMIT %(limit)s
+"""
+
+_HELD_BY = """
+SELECT tenant_id, job_id, id, name, kind, attempt, max_attempts FROM steps
+WHERE state = 'running' AND worker = %(worker)s AND tenant_id = %(tenant)s AND id = %(step)s
+"""
+
+
+def make_due_queued(tx: PlatformTx, *, limit: int) -> int:
+    """Queue the steps whose time has come; returns how many."""
+    return int(tx.sql(_TAKE, limit=limit).scalar_one())
+
+
+def take_to_publish(tx: PlatformTx, *, limit: int) -> list[Runnable]:
+    """Mark queued steps as sent and return them, most urgent first; send the hints before the commit."""
+    rows = sorted(tx.sql(_PUBLISH, limit=limit).all(), key=lambda row: (row.priority, row.run_at, row.id))
+    return [
+        Runnable(
+            tenant_id=TenantId(row.tenant_id),
+            job_id=JobId(row.job_id),
+            step_id=StepId(row.id),
+            kind=row.kind,
+            queue=row.queue,
+            priority=row.priority,
+        )
+        for row in rows
+    ]
+
+
+def seconds_to_next(tx: PlatformTx) -> float | None:
+    """Seconds until the next scheduled or retrying step is due (0 if it is now); None if there is none."""
+    value = tx.sql(
+        "SELECT extract(epoch FROM min(run_at) - now()) FROM steps WHERE state IN ('scheduled', 'retrying')"
+    ).scalar_one()
+    return None if value is None else max(0.0, float(value))
+
+
+def queues_with_old_hints(tx: PlatformTx, *, older_than_seconds: float) -> list[str]:
+    """The queues with steps whose hint was sent longer ago than that and that nobody has taken."""
+    return [row.queue for row in tx.sql(_WAITING_QUEUES, seconds=older_than_seconds)]
+
+
+def unpublish(tx: PlatformTx, queues: Sequence[str], *, older_than_seconds: float, limit: int) -> int:
+    """Have the hints of these queues sent again, where they are older than that; returns how many."""
+    done = tx.sql(_UNPUBLISH, queues=list(queues), seconds=older_than_seconds, limit=limit)
+    return int(done.rowcount)
+
+
+def give_back_hints(tx: PlatformTx, hints: Sequence[tuple[TenantId, StepId]]) -> int:
+    """Have the hints that a stopping worker holds, but has not begun, sent again; returns how many."""
+    done = tx.sql(_GIVE_BACK, tenants=[tenant for tenant, _ in hints], steps=[step for _, step in hints])
+    if done.rowcount:
+        tx.sql("SELECT pg_notify('millrace_ready', '')")
+    return int(done.rowcount)
+
+
+def renew(tx: PlatformTx, worker: str, held: Sequence[tuple[TenantId, StepId]], *, lease_seconds: float) -> int:
+    """Renew the leases of a worker's running steps in one statement; returns how many it still holds."""
+    done = tx.sql(
+        _RENEW,
+        worker=worker,
+        lease=lease_seconds,
+        tenants=[tenant for tenant, _ in held],
+        steps=[step for _, step in held],
+    )
+    return int(done.rowcount)
+
+
+def expired_leases(tx: PlatformTx, *, limit: int) -> list[Claim]:
+    """The running steps whose lease ran out, longest ago first. Not locked: end them one by one, fenced."""
+    return [_claim(row) for row in tx.sql(_EXPIRED, limit=limit)]
+
+
+def held_by(tx: PlatformTx, worker: str, tenant_id: TenantId, step_id: StepId) -> Claim | None:
+    """The claim that a worker holds on a step, or None."""
+    row = tx.sql(_HELD_BY, worker=worker, tenant=tenant_id, step=step_id).one_or_none()
+    return None if row is None else _claim(row)
+
+
+def _claim(row: Any) -> Claim:
+    return Claim(
+        tenant_id=TenantId(row.tenant_id),
+        job_id=JobId(row.job_id),
+        step_id=StepId(row.id),
+        name=row.name,
+        kind=row.kind,
+        attempt=row.attempt,
+        max_attempts=row.max_attempts,
+        params=None,
+        input=None,
+        uses=(),
+    )

@@ -1,0 +1,168 @@
+"""The tables, as SQLAlchemy Core sees them; storage/migrations makes them, and a test compares the two.
+
+A job's rows are locked in one order everywhere: the job first, then its steps.
+"""
+
+from sqlalchemy import (
+    ARRAY,
+    CheckConstraint,
+    Column,
+    DateTime,
+    Double,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+from storage.model import JobState, Outcome, StepState
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+ID = Text(collation="C")  # bytewise order: ids sort by their time of creation whatever the server's locale is
+TIME = DateTime(timezone=True)
+NOW = text("now()")
+
+
+def _one_of(column: str, values: type[JobState] | type[StepState] | type[Outcome]) -> CheckConstraint:
+    listed = ", ".join(f"'{value.value}'" for value in values)
+    return CheckConstraint(f"{column} IN ({listed})", name=column)
+
+
+tenants = Table(
+    "tenants",
+    metadata,
+    Column("id", ID, primary_key=True),
+    Column("name", Text, nullable=False, unique=True),
+    Column("created_at", TIME, nullable=False, server_default=NOW),
+)
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("id", ID, primary_key=True),
+    Column("tenant_id", ID, ForeignKey("tenants.id"), nullable=False, index=True),
+    Column("hash", LargeBinary, nullable=False, unique=True),  # SHA-256: the key is long and random, it needs no salt
+    Column("hint", Text, nullable=False),  # the key's first characters, for people to tell keys apart
+    Column("scopes", ARRAY(Text), nullable=False),
+    Column("created_at", TIME, nullable=False, server_default=NOW),
+    Column("revoked_at", TIME),
+)
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("tenant_id", ID, ForeignKey("tenants.id"), primary_key=True),
+    Column("id", ID, primary_key=True),
+    Column("state", Text, nullable=False),
+    Column("priority", SmallInteger, nullable=False),  # the lower, the sooner
+    Column("input", JSONB),
+    Column("metadata", JSONB, nullable=False),
+    Column("error", JSONB),
+    Column("steps_total", Integer, nullable=False),
+    Column("steps_open", Integer, nullable=False),  # steps that have not ended
+    Column("steps_unmet", Integer, nullable=False, server_default=text("0")),  # steps that ended without success
+    Column("event_seq", Integer, nullable=False, server_default=text("0")),  # number of the job's newest event
+    Column("created_at", TIME, nullable=False, server_default=NOW),
+    Column("started_at", TIME),
+    Column("finished_at", TIME),
+    _one_of("state", JobState),
+    Index(None, "tenant_id", "state", "id"),  # GET /v1/jobs?state=
+)
+
+steps = Table(
+    "steps",
+    metadata,
+    Column("tenant_id", ID, primary_key=True),
+    Column("id", ID, primary_key=True),
+    Column("job_id", ID, nullable=False),
+    Column("position", SmallInteger, nullable=False),  # in the job's document
+    Column("name", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("queue", Text, nullable=False),
+    Column("priority", SmallInteger, nullable=False),
+    Column("params", JSONB, nullable=False),
+    Column("uses", ARRAY(Text), nullable=False),
+    Column("waiting_on", Integer, nullable=False),  # steps in `uses` that have not succeeded yet
+    Column("state", Text, nullable=False),
+    Column("attempt", Integer, nullable=False, server_default=text("0")),  # the fence: raised by every claim
+    Column("max_attempts", Integer, nullable=False),
+    Column("progress", Double, nullable=False, server_default=text("0")),
+    Column("result", JSONB),
+    Column("error", JSONB),
+    Column("created_at", TIME, nullable=False, server_default=NOW),
+    Column("run_at", TIME, nullable=False, server_default=NOW),
+    Column("published_at", TIME),  # when the relay last sent the hint; null: it has still to be sent
+    Column("started_at", TIME),
+    Column("lease_until", TIME),
+    Column("worker", Text),
+    Column("finished_at", TIME),
+    ForeignKeyConstraint(["tenant_id", "job_id"], ["jobs.tenant_id", "jobs.id"], ondelete="CASCADE"),
+    _one_of("state", StepState),
+    Index(None, "tenant_id", "job_id", "position", unique=True),
+    # One small partial index per loop: relay (to send, due, sent but not taken) and reaper.
+    Index(
+        "ix_steps_to_publish", "priority", "run_at", postgresql_where=text("state = 'queued' AND published_at IS NULL")
+    ),
+    Index("ix_steps_due", "run_at", postgresql_where=text("state IN ('scheduled', 'retrying')")),
+    Index(
+        "ix_steps_published",
+        "queue",
+        "published_at",
+        postgresql_where=text("state = 'queued' AND published_at IS NOT NULL"),
+    ),
+    Index("ix_steps_leased", "lease_until", postgresql_where=text("state = 'running'")),
+)
+
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("tenant_id", ID, primary_key=True),
+    Column("step_id", ID, primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("outcome", Text, nullable=False),
+    Column("worker", Text),
+    Column("started_at", TIME, nullable=False),
+    Column("finished_at", TIME, nullable=False, server_default=NOW),
+    Column("error", JSONB),
+    ForeignKeyConstraint(["tenant_id", "step_id"], ["steps.tenant_id", "steps.id"], ondelete="CASCADE"),
+    _one_of("outcome", Outcome),
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("tenant_id", ID, primary_key=True),
+    Column("job_id", ID, primary_key=True),
+    Column("seq", Integer, primary_key=True, autoincrement=False),
+    Column("type", Text, nullable=False),
+    Column("data", JSONB, nullable=False),
+    Column("at", TIME, nullable=False, server_default=NOW),
+    ForeignKeyConstraint(["tenant_id", "job_id"], ["jobs.tenant_id", "jobs.id"], ondelete="CASCADE"),
+)
+
+idempotency = Table(
+    "idempotency",
+    metadata,
+    Column("tenant_id", ID, ForeignKey("tenants.id"), primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("fingerprint", LargeBinary),  # SHA-256 of the payload; null while the request is in flight
+    Column("answer", JSONB),
+    Column("locked_until", TIME),  # null once answered; a request that died unlocks by time
+    Column("created_at", TIME, nullable=False, server_default=NOW, index=True),
+)

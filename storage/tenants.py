@@ -1,0 +1,65 @@
+"""Tenants and their API keys. A key is shown once and stored as a hash."""
+
+import hashlib
+import secrets
+from collections.abc import Collection
+
+from sqlalchemy import select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.sql import func
+
+from storage.database import PlatformTx
+from storage.model import KeyId, Principal, TenantId, new_key_id, new_tenant_id
+from storage.tables import api_keys, tenants
+
+KEY_PREFIX = "mk_"
+
+
+def ensure(tx: PlatformTx, name: str) -> TenantId:
+    """The id of the tenant with this name, who is made if there is none."""
+    tx.execute(insert(tenants).values(id=new_tenant_id(), name=name).on_conflict_do_nothing())
+    return TenantId(tx.execute(select(tenants.c.id).where(tenants.c.name == name)).scalar_one())
+
+
+def create_key(tx: PlatformTx, tenant_id: TenantId, scopes: Collection[str]) -> str:
+    """Make a key for the tenant and return it: it cannot be read again."""
+    key = KEY_PREFIX + secrets.token_urlsafe(32)
+    tx.execute(
+        insert(api_keys).values(
+            id=new_key_id(), tenant_id=tenant_id, hash=_hash(key), hint=key[:7], scopes=sorted(set(scopes))
+        )
+    )
+    return key
+
+
+def revoke_key(tx: PlatformTx, key_id: KeyId) -> bool:
+    """Make the key worthless at once; False if there is no such key."""
+    done = tx.execute(update(api_keys).where(api_keys.c.id == key_id).values(revoked_at=func.now()))
+    return done.rowcount == 1
+
+
+def keys_of(tx: PlatformTx, tenant_name: str) -> list[tuple[KeyId, str, list[str], bool]]:
+    """The tenant's keys, newest first: id, first characters, scopes, whether revoked."""
+    rows = tx.execute(
+        select(api_keys)
+        .join(tenants, tenants.c.id == api_keys.c.tenant_id)
+        .where(tenants.c.name == tenant_name)
+        .order_by(api_keys.c.id.desc())
+    )
+    return [(KeyId(row.id), row.hint, list(row.scopes), row.revoked_at is not None) for row in rows]
+
+
+def who_has(tx: PlatformTx, key: str) -> Principal | None:
+    """Whom the key belongs to, or None if it is unknown or revoked."""
+    row = tx.execute(
+        select(api_keys.c.id, api_keys.c.tenant_id, api_keys.c.scopes).where(
+            api_keys.c.hash == _hash(key), api_keys.c.revoked_at.is_(None)
+        )
+    ).one_or_none()
+    if row is None:
+        return None
+    return Principal(tenant_id=TenantId(row.tenant_id), key_id=KeyId(row.id), scopes=frozenset(row.scopes))
+
+
+def _hash(key: str) -> bytes:
+    return hashlib.sha256(key.encode()).digest()

@@ -1,0 +1,258 @@
+"""The job's document, as HTTP, schedules and batches give it: checked whole, every flaw named by its place. Pure."""
+
+import difflib
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails, from_json, to_json
+
+from tasks.errors import Flaw, InvalidDocument
+from tasks.names import KINDS, MAX_STEPS, NAME_PATTERN, TEMPLATES, Kind, Priority
+
+MAX_DEPTH = 32  # levels of arrays and objects
+MAX_VALUES = 100_000
+MAX_METADATA_BYTES = 16_384
+_NAME = re.compile(NAME_PATTERN.removeprefix("^").removesuffix("$"))
+_FIELDS = ("template", "steps", "priority", "metadata")
+_STEP_FIELDS = ("kind", "use")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StepSpec:
+    """A checked step: `params` as its kind's model dumps them, `use` names steps of the same job."""
+
+    name: str
+    kind: Kind
+    params: Mapping[str, Any]
+    use: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class JobSpec:
+    """A checked document, ready for tasks.submit."""
+
+    steps: tuple[StepSpec, ...]
+    priority: Priority
+    metadata: Mapping[str, Any]
+
+    @property
+    def file_step(self) -> str | None:
+        """The first step that works on the job's input itself, or None."""
+        return next((step.name for step in self.steps if step.kind.needs_file and not step.use), None)
+
+
+def parse_json(raw: bytes) -> Any:
+    """The JSON value in `raw`, of strings, numbers and nesting that every part of the platform can carry.
+
+    Raises InvalidDocument.
+    """
+    try:
+        value = from_json(raw, allow_inf_nan=False)
+    except ValueError as exc:
+        raise InvalidDocument([Flaw(pointer="", detail=f"this is not JSON: {exc}")]) from exc
+    flaws = list(_uncarriable(value))
+    if flaws:
+        raise InvalidDocument(flaws[:20])
+    return value
+
+
+def parse(document: Any, *, kinds: Mapping[str, Kind] = KINDS) -> JobSpec:
+    """Check a job's document against the kinds; raises InvalidDocument with every flaw that was found."""
+    if not isinstance(document, dict):
+        raise InvalidDocument([Flaw(pointer="", detail="a job is a JSON object with steps or a template")])
+    flaws = list(_unknown_fields("", document, _FIELDS))
+    steps_at, steps = _steps_of(document, flaws)
+    specs = [_step(f"{steps_at}/{escape(name)}", name, step, steps, kinds, flaws) for name, step in steps.items()]
+    priority = _priority(document.get("priority", "normal"), flaws)
+    metadata = _metadata(document.get("metadata", {}), flaws)
+    if not flaws:
+        _check_order(steps_at, [spec for spec in specs if spec], flaws)
+    if flaws:
+        raise InvalidDocument(flaws)
+    return JobSpec(steps=tuple(spec for spec in specs if spec), priority=priority, metadata=metadata)
+
+
+def escape(token: object) -> str:
+    """A reference token of a JSON pointer (RFC 6901, section 3)."""
+    return str(token).replace("~", "~0").replace("/", "~1")
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """A hint such as "; did you mean 'steps'?", or nothing if no known word is near."""
+    found = difflib.get_close_matches(word[:100], list(known), n=1, cutoff=0.6)
+    return f"; did you mean {found[0]!r}?" if found else ""
+
+
+def flaws_of(exc: ValidationError, model: type[BaseModel], at: str) -> list[Flaw]:
+    """What pydantic found, as our flaws; an unknown field names the nearest right one."""
+    return [_flaw(error, model, at) for error in exc.errors(include_url=False, include_input=False)]
+
+
+def _steps_of(document: Mapping[str, Any], flaws: list[Flaw]) -> tuple[str, Mapping[str, Any]]:
+    template, steps = document.get("template"), document.get("steps")
+    if (template is None) == (steps is None):
+        flaws.append(Flaw(pointer="", detail="give either steps or a template"))
+    elif template is not None:
+        if isinstance(template, str) and template in TEMPLATES:
+            return "", TEMPLATES[template]["steps"]
+        hint = nearest(str(template), TEMPLATES)
+        flaws.append(
+            Flaw(pointer="/template", detail=f"there is no such template{hint}; there are: {_list(TEMPLATES)}")
+        )
+    elif not isinstance(steps, dict) or not steps:
+        flaws.append(Flaw(pointer="/steps", detail="must be an object with at least one step: name → {kind, …}"))
+    elif len(steps) > MAX_STEPS:
+        flaws.append(Flaw(pointer="/steps", detail=f"has {len(steps)} steps; a job has at most {MAX_STEPS}"))
+    else:
+        return "/steps", steps
+    return "/steps", {}
+
+
+def _step(
+    at: str, name: str, step: Any, steps: Mapping[str, Any], kinds: Mapping[str, Kind], flaws: list[Flaw]
+) -> StepSpec | None:
+    if not _NAME.fullmatch(name):
+        flaws.append(
+            Flaw(pointer=at, detail="a step's name is 1 to 64 of a-z 0-9 _ -, beginning with a letter or digit")
+        )
+    if not isinstance(step, dict):
+        flaws.append(Flaw(pointer=at, detail="a step is an object with a kind and its parameters"))
+        return None
+    use = _use(at, name, step.get("use", []), steps, flaws)
+    kind = kinds.get(step["kind"]) if isinstance(step.get("kind"), str) else None
+    if kind is None:
+        hint = nearest(str(step.get("kind", "")), kinds)
+        flaws.append(Flaw(pointer=f"{at}/kind", detail=f"there is no such kind{hint}; there are: {_list(kinds)}"))
+        return None
+    given = {field: value for field, value in step.items() if field not in _STEP_FIELDS}
+    try:
+        params = kind.params.model_validate_json(to_json(given)).model_dump(mode="json", exclude_unset=True)
+    except ValidationError as exc:
+        flaws += flaws_of(exc, kind.params, at)
+        return None
+    return StepSpec(name=name, kind=kind, params=params, use=use)
+
+
+def _use(at: str, name: str, use: Any, steps: Mapping[str, Any], flaws: list[Flaw]) -> tuple[str, ...]:
+    if not isinstance(use, list) or not all(isinstance(other, str) for other in use):
+        flaws.append(Flaw(pointer=f"{at}/use", detail="must be a list of names of steps"))
+        return ()
+    for position, other in enumerate(use):
+        pointer = f"{at}/use/{position}"
+        if other == name:
+            flaws.append(Flaw(pointer=pointer, detail="a step cannot use itself"))
+        elif other not in steps:
+            flaws.append(Flaw(pointer=pointer, detail=f"there is no step {other[:64]!r}{nearest(other, steps)}"))
+        elif other in use[:position]:
+            flaws.append(Flaw(pointer=pointer, detail=f"step {other!r} stands there twice"))
+    return tuple(use)
+
+
+def _check_order(at: str, specs: list[StepSpec], flaws: list[Flaw]) -> None:
+    by_name = {spec.name: spec for spec in specs}
+    try:
+        TopologicalSorter({spec.name: spec.use for spec in specs}).prepare()
+    except CycleError as exc:
+        circle = " → ".join(reversed(exc.args[1]))
+        flaws.append(Flaw(pointer=at, detail=f"steps use one another in a circle: {circle}"))
+    for spec in specs:
+        sources = [by_name[name] for name in spec.use if name in by_name]
+        if spec.kind.needs_file and sources and not (len(sources) == 1 and sources[0].kind.makes_files):
+            detail = (
+                f"a step of kind {spec.kind.name} uses one step that makes files, or none (then the job's own file)"
+            )
+            flaws.append(Flaw(pointer=f"{at}/{escape(spec.name)}/use", detail=detail))
+
+
+def _priority(value: Any, flaws: list[Flaw]) -> Priority:
+    try:
+        return Priority(value)
+    except ValueError:
+        flaws.append(Flaw(pointer="/priority", detail=f"must be one of {_list(Priority)}"))
+        return Priority.NORMAL
+
+
+def _metadata(value: Any, flaws: list[Flaw]) -> Mapping[str, Any]:
+    if not isinstance(value, dict):
+        flaws.append(Flaw(pointer="/metadata", detail="must be an object"))
+        return {}
+    if sum(len(str(part)) for part in value.items()) > MAX_METADATA_BYTES:
+        flaws.append(Flaw(pointer="/metadata", detail=f"is larger than {MAX_METADATA_BYTES} bytes"))
+    return value
+
+
+def _unknown_fields(at: str, given: Mapping[str, Any], known: tuple[str, ...]) -> Iterator[Flaw]:
+    for field in given:
+        if field not in known:
+            hint = nearest(field, known) or f"; there are: {_list(known)}"
+            yield Flaw(pointer=f"{at}/{escape(field)}", detail=f"unknown field{hint}")
+
+
+def _flaw(error: ErrorDetails, model: type[BaseModel], at: str) -> Flaw:
+    path = [part for part in error["loc"] if not (isinstance(part, str) and part.startswith(("function-", "tagged-")))]
+    pointer = "".join(f"/{escape(part)}" for part in path)
+    if error["type"] == "extra_forbidden" and path:
+        known = list(_model_at(model, path[:-1]).model_fields)
+        hint = nearest(str(path[-1]), known) or (f"; there are: {_list(known)}" if known else "")
+        return Flaw(pointer=at + pointer, detail=f"unknown field{hint}")
+    return Flaw(pointer=at + pointer, detail=error["msg"].removeprefix("Value error, "))
+
+
+def _model_at(model: type[BaseModel], path: list[int | str]) -> type[BaseModel]:
+    """The model that stands at this place in another one, through lists and optionals."""
+    for part in path:
+        if isinstance(part, str) and part in model.model_fields:
+            model = next(_models_in(model.model_fields[part].annotation), model)
+    return model
+
+
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for part in get_args(annotation):
+        yield from _models_in(part)
+
+
+def _uncarriable(document: Any) -> Iterator[Flaw]:
+    """What JSON allows and PostgreSQL, Python or JavaScript would refuse or change."""
+    pending: list[tuple[str, Any, int]] = [("", document, 1)]
+    seen = 0
+    while pending:
+        at, value, depth = pending.pop()
+        seen += 1
+        if seen > MAX_VALUES:
+            yield Flaw(pointer="", detail=f"has more than {MAX_VALUES} values")
+            return
+        if isinstance(value, str) and (detail := _text_flaw(value)):
+            yield Flaw(pointer=at, detail=detail)
+        elif isinstance(value, float) and not math.isfinite(value):
+            yield Flaw(pointer=at, detail="is a number too large to be carried")
+        elif isinstance(value, int) and not -(2**63) <= value < 2**63:
+            yield Flaw(pointer=at, detail="is a whole number of more than 64 bits; send it as a string")
+        elif isinstance(value, (dict, list)) and value:
+            if depth > MAX_DEPTH:
+                yield Flaw(pointer=at, detail=f"is nested deeper than {MAX_DEPTH} levels")
+                continue
+            pairs = value.items() if isinstance(value, dict) else enumerate(value)
+            for key, child in pairs:
+                if isinstance(key, str) and (detail := _text_flaw(key)):
+                    yield Flaw(pointer=at, detail=f"a name of a field {detail}")
+                else:
+                    pending.append((f"{at}/{escape(key)}", child, depth + 1))
+
+
+def _text_flaw(text: str) -> str:
+    if "\x00" in text:
+        return "holds the character NUL, which cannot be stored"
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        return "holds half of a surrogate pair"
+    return ""
+
+
+def _list(words: Iterable[str]) -> str:
+    return ", ".join(words)

@@ -1,0 +1,51 @@
+"""Everything that can go wrong with a job's document or its work, a sentence each."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class TasksError(Exception):
+    """Base of all errors that this package raises."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Flaw:
+    """One thing that is wrong with a document: where (JSON pointer, RFC 6901) and what to do about it."""
+
+    pointer: str
+    detail: str
+
+
+class InvalidDocument(TasksError):
+    """The job's document cannot be accepted; `flaws` says why, place by place."""
+
+    def __init__(self, flaws: Sequence[Flaw]) -> None:
+        super().__init__("; ".join(f"{flaw.pointer or '/'}: {flaw.detail}" for flaw in flaws))
+        self.flaws = tuple(flaws)
+
+
+class StepFailed(TasksError):
+    """The step cannot succeed, however often it is tried; `message` is public."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+
+class StepRetryable(TasksError):
+    """The step did not succeed now and may later; `message` is public, `after_seconds` a wish of the third party."""
+
+    def __init__(self, code: str, message: str, *, after_seconds: float | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.after_seconds = after_seconds
+
+
+class UnknownKind(TasksError):
+    """No kind of this name is installed here."""
+
+
+class ConfigurationError(TasksError):
+    """An environment variable is missing or has a value that cannot be used."""

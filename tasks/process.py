@@ -1,0 +1,81 @@
+"""The resources of one worker process: made at its first use, so after a fork, and shared by its threads."""
+
+import os
+import secrets
+import socket
+import threading
+from dataclasses import dataclass, field
+
+import httpx2
+
+from storage.database import Database
+from storage.objects.blocking import Blocking
+from storage.objects.stores import open_objects
+from tasks.settings import WorkerSettings
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Process:
+    """What the work of this process stands on; `worker` is the name under which it holds leases."""
+
+    settings: WorkerSettings
+    worker: str
+    database: Database
+    objects: Blocking
+    http: httpx2.Client
+
+
+def open_process(settings: WorkerSettings, worker: str) -> Process:
+    """Make the resources; connections are opened when they are first needed."""
+    limits = httpx2.Limits(max_connections=None, max_keepalive_connections=20)
+    return Process(
+        settings=settings,
+        worker=worker,
+        database=Database(settings.database),
+        objects=Blocking(open_objects(settings.objects)),
+        http=httpx2.Client(follow_redirects=False, limits=limits, trust_env=False),
+    )
+
+
+def worker_name(nodename: str) -> str:
+    """A name that no other run of a worker bears: `images@host/host/pid/random`."""
+    return f"{nodename}/{socket.gethostname()}/{os.getpid()}/{secrets.token_hex(4)}"
+
+
+@dataclass(kw_only=True, slots=True)
+class _Here:
+    """This process's state: what it was told at its start, and what it has made of it."""
+
+    settings: WorkerSettings | None = None
+    worker: str = ""
+    process: Process | None = None
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    of_parents: list[Process | None] = field(default_factory=list)
+
+
+_here = _Here()
+
+
+def configure(settings: WorkerSettings, worker: str) -> None:
+    """Tell this process, and those that it forks, what to work with."""
+    _here.settings, _here.worker = settings, worker
+
+
+def current() -> Process:
+    """This process's resources. `configure` must have run."""
+    with _here.lock:
+        if _here.process is None:
+            if _here.settings is None:
+                raise RuntimeError("tasks.process.configure has not run in this process")
+            _here.process = open_process(_here.settings, _here.worker)
+        return _here.process
+
+
+def _after_fork() -> None:
+    # The parent's connections must be neither used nor closed here: they are kept, unused, for as long as we live.
+    _here.of_parents.append(_here.process)
+    _here.process = None
+    _here.lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_after_fork)

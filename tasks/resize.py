@@ -1,0 +1,46 @@
+"""Kind `image.resize`: several smaller pictures of one, from a single decode."""
+
+from storage.model import Json
+from tasks import imaging
+from tasks.errors import StepFailed
+from tasks.names import ImageResize
+from tasks.names import Variant as VariantParams
+from tasks.pictures import ImageRejected, Limits
+from tasks.variants import Fit, Format, VariantSpec
+from tasks.work import Work
+
+
+def run(work: Work, params: ImageResize) -> Json:
+    """Make every variant and return {outputs: [{name, width, height, bytes, content_type}]}, in the order asked for.
+
+    Each is saved, and reported, as soon as it is ready. Raises StepFailed for a file that is no picture to us.
+    """
+    source = work.fetch()
+    specs = [_spec(variant) for variant in params.variants]
+    made: dict[str, dict[str, Json]] = {}
+    try:
+        for variant in imaging.render(source.path, specs, Limits()):
+            made[variant.name] = work.save(
+                variant.name,
+                variant.data,
+                content_type=variant.content_type,
+                width=variant.width,
+                height=variant.height,
+            )
+            work.progress(len(made) / len(specs), {"output": variant.name})
+    except ImageRejected as exc:
+        raise StepFailed(exc.code, str(exc)) from exc
+    return {"outputs": [made[spec.name] for spec in specs]}
+
+
+def _spec(variant: VariantParams) -> VariantSpec:
+    return VariantSpec(
+        name=variant.name,
+        width=variant.width,
+        height=variant.height,
+        fit=Fit(variant.fit),
+        format=None if variant.format is None else Format(variant.format),
+        quality=variant.quality,
+        background=variant.background,
+        enlarge=variant.enlarge,
+    )

@@ -1,0 +1,43 @@
+"""What a worker process needs to know, from the environment."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from storage import settings as storage_settings
+from storage.objects import settings as objects_settings
+from tasks.errors import ConfigurationError
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WorkerSettings:
+    """`lease_seconds`: how long a step stays with a worker that says nothing; `outbound_allow`: hosts for http.call."""
+
+    database: storage_settings.DatabaseSettings
+    objects: objects_settings.ObjectSettings
+    lease_seconds: float
+    outbound_allow: frozenset[str]
+
+
+def from_env(env: Mapping[str, str]) -> WorkerSettings:
+    """Read LEASE_SECONDS (default 30), OUTBOUND_ALLOW (hosts, or host:port, with commas; default none) and storage's.
+
+    Raises ConfigurationError, of this package or of storage, with one line that names the variable.
+    """
+    return WorkerSettings(
+        database=storage_settings.from_env(env),
+        objects=objects_settings.from_env(env),
+        lease_seconds=_seconds(env.get("LEASE_SECONDS", "30")),
+        outbound_allow=frozenset(
+            host.strip().lower() for host in env.get("OUTBOUND_ALLOW", "").split(",") if host.strip()
+        ),
+    )
+
+
+def _seconds(raw: str) -> float:
+    try:
+        value = float(raw)
+    except ValueError:
+        value = 0.0
+    if not 1 <= value <= 3600:
+        raise ConfigurationError(f"LEASE_SECONDS must be a number of seconds from 1 to 3600, not {raw!r}")
+    return value
