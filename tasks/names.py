@@ -95,8 +95,8 @@ class Variant(Params):
     """One picture to make: at least one of width and height; the proportions are kept."""
 
     name: Annotated[str, Field(pattern=NAME_PATTERN)]
-    width: Annotated[int | None, Field(ge=1, le=16_384, description="pixels")] = None
-    height: Annotated[int | None, Field(ge=1, le=16_384, description="pixels")] = None
+    width: Annotated[int | None, Field(ge=1, le=16_383, description="pixels")] = None
+    height: Annotated[int | None, Field(ge=1, le=16_383, description="pixels")] = None
     fit: Annotated[
         Literal["inside", "cover"],
         Field(description="inside: at most this size; cover: exactly this size, the centre cropped"),

@@ -1,0 +1,116 @@
+"""From whatever pixels a file holds to 8-bit sRGB ones. Pure, on Pillow."""
+
+import math
+from io import BytesIO
+from typing import cast
+
+from PIL import Image, ImageChops, ImageCms
+
+SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
+LAB = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB"))
+
+# As in most print and photo software; the perceptual tables of cameras' profiles are often missing anyway.
+INTENT = ImageCms.Intent.RELATIVE_COLORIMETRIC
+FLAGS = ImageCms.Flags.BLACKPOINTCOMPENSATION
+
+STEPS = range(0, 256, 51)
+PROBE = Image.frombytes("RGB", (36, 6), bytes(c for r in STEPS for g in STEPS for b in STEPS for c in (r, g, b)))
+
+
+def resizable(image: Image.Image) -> Image.Image:
+    """The same picture in a mode that resizes well: L, LA, RGB, RGBA, CMYK or LAB, 8 bits a channel.
+
+    Palettes and 1-bit pixels become full colours (Pillow would resize them by nearest neighbour), transparent colours
+    an alpha channel, and an alpha channel that hides nothing goes. 16-bit grey keeps its range; 32-bit and float grey
+    have no white of their own and are stretched from their darkest to their lightest pixel. Raises ValueError where
+    that is not a number.
+    """
+    match image.mode:
+        case "L" | "LA" | "RGB" | "RGBA" | "CMYK" | "LAB" if "transparency" not in image.info:
+            return _without_idle_alpha(image)
+        case "1" | "L" | "LA" | "La":
+            return _without_idle_alpha(image.convert("LA" if image.has_transparency_data else "L"))
+        case "I;16":
+            return image.point(lambda value: value * (1 / 257) + 0.5).convert("L")
+        case "I;16B":  # in this mode Pillow resizes and converts wrongly: read the same bytes as I;16
+            return resizable(Image.frombytes("I;16", image.size, image.tobytes(), "raw", "I;16B"))
+        case "I" | "F":
+            return _stretched(image)
+        case _:
+            return _without_idle_alpha(image.convert("RGBA" if image.has_transparency_data else "RGB"))
+
+
+def srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
+    """The same picture as L, LA, RGB or RGBA in sRGB.
+
+    `profile` is the ICC profile that the file carried; one that is broken, or belongs to another kind of pixels, is
+    ignored, as browsers do. CMYK without a profile is converted by plain arithmetic, which is brighter than print.
+    """
+    if image.mode == "LAB":
+        return _converted(image, LAB, "RGB") or image.convert("RGB")
+    if profile is not None:
+        try:
+            source = ImageCms.ImageCmsProfile(BytesIO(profile))
+        except (OSError, TypeError, ValueError):
+            source = None
+        if source is not None and (converted := _by_profile(image, source)) is not None:
+            return converted
+    return image.convert("RGB") if image.mode == "CMYK" else image
+
+
+def flattened(image: Image.Image, background: str) -> Image.Image:
+    """The same picture without an alpha channel, laid on a background ("#rrggbb")."""
+    if image.mode not in ("LA", "RGBA"):
+        return image
+    ground = Image.new("RGB", image.size, background)
+    ground.paste(image.convert("RGB"), mask=image.getchannel("A"))
+    return ground
+
+
+def _by_profile(image: Image.Image, source: ImageCms.ImageCmsProfile) -> Image.Image | None:
+    """Convert, or None if the profile does not fit the image."""
+    if image.mode in ("RGB", "RGBA"):  # the alpha channel of RGBA is copied
+        probe = _converted(PROBE, source, "RGB")
+        if probe is None or _alike(probe, PROBE):
+            return image  # many cameras write sRGB's own profile: converting is a sixth of all the work, for nothing
+        return _converted(image, source, image.mode)
+    if image.mode == "CMYK":
+        return _converted(image, source, "RGB")
+    # There is no grey sRGB to convert to: by way of RGB, whose channels come out equal.
+    grey = _converted(image.getchannel("L"), source, "RGB")
+    if grey is None:
+        return None
+    grey = grey.convert("L")
+    if image.mode == "LA":
+        grey.putalpha(image.getchannel("A"))
+    return grey
+
+
+def _converted(image: Image.Image, source: ImageCms.ImageCmsProfile, mode: str) -> Image.Image | None:
+    try:
+        result = ImageCms.profileToProfile(image, source, SRGB, INTENT, mode, flags=FLAGS)
+    except ImageCms.PyCMSError:
+        return None
+    assert result is not None  # only None when it works in place
+    result.info.clear()  # Pillow puts sRGB's profile there, and would write it out
+    return result
+
+
+def _alike(one: Image.Image, other: Image.Image) -> bool:
+    extrema = cast("tuple[tuple[int, int], ...]", ImageChops.difference(one, other).getextrema())
+    return max(most for _, most in extrema) <= 1
+
+
+def _without_idle_alpha(image: Image.Image) -> Image.Image:
+    if image.mode in ("LA", "RGBA") and image.getchannel("A").getextrema() == (255, 255):
+        return image.convert(image.mode.removesuffix("A"))
+    return image
+
+
+def _stretched(image: Image.Image) -> Image.Image:
+    darkest, lightest = cast("tuple[float, float]", image.getextrema())
+    if not math.isfinite(lightest - darkest):
+        raise ValueError("pixels that are not numbers")
+    scale = 255 / (lightest - darkest) if lightest > darkest else 0.0
+    offset = 0.5 - darkest * scale
+    return image.point(lambda value: value * scale + offset).convert("L")

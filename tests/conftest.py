@@ -1,0 +1,109 @@
+"""Real servers for the tests: started once per run, by our own launcher; every test gets a database of its own."""
+
+import secrets
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import psycopg
+import pytest
+import redis
+from psycopg.conninfo import make_conninfo
+from sqlalchemy.engine import make_url
+
+from deploy.local.servers import Urls, embedded_servers
+from storage.database import Database
+from storage.migrate import upgrade
+from storage.model import TenantId
+from storage.objects.buckets import ensure_bucket
+from storage.objects.settings import ObjectSettings
+from storage.objects.settings import from_env as object_settings
+from storage.settings import DatabaseSettings
+from storage.tenants import ensure
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Urls]:
+    """PostgreSQL, Valkey and an S3 server, for the whole run; not durable, so fast."""
+    with embedded_servers(tmp_path_factory.mktemp("servers"), durable=False) as urls:
+        yield urls
+
+
+@pytest.fixture(scope="session")
+def template_database(servers: Urls) -> str:
+    """The URL of a migrated, empty database that tests copy and never touch."""
+    url = _sibling(servers, "millrace_template")
+    with _admin(servers) as connection:
+        connection.execute("CREATE DATABASE millrace_template")
+    upgrade(url)
+    return url
+
+
+@pytest.fixture
+def database_url(servers: Urls, template_database: str) -> Iterator[str]:
+    """The URL of a fresh, migrated database; gone after the test."""
+    name = f"test_{secrets.token_hex(6)}"
+    with _admin(servers) as connection:
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE millrace_template STRATEGY file_copy")  # type: ignore[arg-type,unused-ignore]
+    yield _sibling(servers, name)
+    with _admin(servers) as connection:
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")  # type: ignore[arg-type,unused-ignore]
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    """A pool of connections to the fresh database."""
+    made = Database(DatabaseSettings(url=database_url, direct_url=database_url, pool_size=5))
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def tenant(database: Database) -> TenantId:
+    """A tenant in the fresh database."""
+    with database.platform() as tx:
+        return ensure(tx, "acme")
+
+
+@pytest.fixture
+def broker_url(servers: Urls) -> Iterator[str]:
+    """The URL of an empty broker; emptied after the test."""
+    assert servers.broker is not None
+    with redis.Redis.from_url(servers.broker) as client:
+        client.flushall()
+        yield servers.broker
+        client.flushall()
+
+
+@pytest.fixture(scope="session")
+def s3_env(servers: Urls) -> Mapping[str, str]:
+    """The variables that lead to the S3 server: STORAGE_URL and AWS_…"""
+    return {name: value for name, value in servers.env.items() if name == "STORAGE_URL" or name.startswith("AWS_")}
+
+
+@pytest.fixture(scope="session")
+def photos() -> Path:
+    """The folder with the sample photographs."""
+    return Path(__file__).parent.parent / "deploy" / "photos"
+
+
+@pytest.fixture(scope="session")
+def bucket(s3_env: Mapping[str, str]) -> ObjectSettings:
+    """Settings of the S3 server's bucket, which stands ready."""
+    settings = object_settings(s3_env)
+    ensure_bucket(settings)
+    return settings
+
+
+def _admin(servers: Urls) -> "psycopg.Connection[tuple[object, ...]]":
+    assert servers.database is not None
+    return psycopg.connect(make_conninfo(servers.database), autocommit=True)
+
+
+def _sibling(servers: Urls, name: str) -> str:
+    assert servers.database is not None
+    return make_url(servers.database).set(database=name).render_as_string(hide_password=False)

@@ -1,0 +1,71 @@
+"""Loops that are kept running."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from scheduler.loop import keep
+from storage.errors import DatabaseUnavailable
+from tests.waiting import until
+
+
+def test_a_loop_that_fails_is_run_again() -> None:
+    ran: list[int] = []
+    stop = threading.Event()
+
+    def flaky(stop: threading.Event) -> None:
+        ran.append(1)
+        if len(ran) == 1:
+            raise DatabaseUnavailable("away")
+        if len(ran) == 2:
+            raise ZeroDivisionError
+        stop.set()
+
+    keep({"flaky": flaky}, stop)
+    assert len(ran) == 3
+
+
+def test_all_loops_end_when_told_to() -> None:
+    stop = threading.Event()
+    threading.Timer(0.05, stop.set).start()
+    keep({name: lambda event: event.wait(30) and None for name in "ab"}, stop)
+
+
+def scheduler(**env: str) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-m", "scheduler", "run"],
+        env={**os.environ, **env},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def test_the_process_starts_and_stops_in_order(database_url: str, broker_url: str) -> None:
+    process = scheduler(DATABASE_URL=database_url, CELERY_BROKER_URL=broker_url)
+    assert process.stdout is not None
+    line = until(process.stdout.readline)
+    assert "scheduler.ready" in line
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(5) == 0
+    process.stdout.close()
+
+
+@pytest.mark.parametrize(
+    ("env", "name"),
+    [
+        ({"CELERY_BROKER_URL": ""}, "CELERY_BROKER_URL"),
+        ({"CELERY_BROKER_URL": "redis://x", "DATABASE_URL": ""}, "DATABASE_URL"),
+        ({"CELERY_BROKER_URL": "redis://x", "LOG_LEVEL": "LOUD"}, "LOG_LEVEL"),
+    ],
+)
+def test_a_bad_setting_stops_the_start_with_a_line_that_names_it(env: dict[str, str], name: str) -> None:
+    process = scheduler(**{"DATABASE_URL": "postgresql://a:b@127.0.0.1/c", **env})
+    said, _ = process.communicate(timeout=20)
+    assert process.returncode == 1
+    assert said.startswith(f"error: {name}")
+    assert said.count("\n") == 1

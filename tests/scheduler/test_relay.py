@@ -1,0 +1,175 @@
+"""The relay against a real broker and a real database."""
+
+import json
+import threading
+from collections.abc import Iterator
+from typing import Any, cast
+
+import pytest
+import redis
+
+from scheduler import relay as relaying
+from scheduler.errors import BrokerUnavailable
+from scheduler.hints import Hints
+from storage import steps
+from storage.database import Database
+from storage.model import PublicError, TenantId
+from tests.documents import CHAIN, ECHO, put_in, taken
+from tests.waiting import until
+
+
+@pytest.fixture
+def broker(broker_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator["redis.Redis"]:
+    monkeypatch.setenv("CELERY_BROKER_URL", broker_url)
+    with redis.Redis.from_url(broker_url) as client:
+        yield client
+
+
+@pytest.fixture
+def hints(broker: "redis.Redis") -> Iterator[Hints]:
+    made = Hints()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def running(database: Database, broker: "redis.Redis") -> Iterator[threading.Event]:
+    stop = threading.Event()
+    thread = threading.Thread(target=relaying.relay, args=(database, stop))
+    thread.start()
+    yield stop
+    stop.set()
+    thread.join(5)
+    assert not thread.is_alive()
+
+
+def messages(broker: "redis.Redis", queue: str = "default") -> list[dict[str, Any]]:
+    """What waits in a queue, oldest first, of normal priority and then low."""
+    keys = [queue, f"{queue}\x06\x163", f"{queue}\x06\x166"]
+    raw = [item for key in keys for item in reversed(cast(list[bytes], broker.lrange(key, 0, -1)))]
+    return [json.loads(item) for item in raw]
+
+
+def steps_in(broker: "redis.Redis", queue: str = "default") -> list[str]:
+    return [message["headers"]["id"] for message in messages(broker, queue)]
+
+
+def test_a_queued_step_is_sent_once_with_ids_only(
+    database: Database, tenant: TenantId, broker: "redis.Redis", hints: Hints
+) -> None:
+    job = put_in(database, tenant)
+    assert relaying.publish(database, hints) == 1
+    assert relaying.publish(database, hints) == 0
+    [message] = messages(broker)
+    headers = message["headers"]
+    assert (headers["task"], headers["id"]) == ("echo", job.steps[0].id)
+    assert headers["kwargsrepr"] == f"{{'job': '{job.id}'}}"
+    assert headers["timelimit"] == [600, 540]
+    assert (headers["eta"], headers["expires"]) == (None, None)
+    assert "hello" not in json.dumps(message)
+
+
+def test_a_submitted_job_wakes_the_relay(
+    database: Database, tenant: TenantId, broker: "redis.Redis", running: threading.Event
+) -> None:
+    jobs = [put_in(database, tenant) for _ in range(20)]
+    until(lambda: len(steps_in(broker)) == 20)
+    assert set(steps_in(broker)) == {job.steps[0].id for job in jobs}
+
+
+def test_each_step_goes_to_the_queue_of_its_kind(
+    database: Database, tenant: TenantId, broker: "redis.Redis", hints: Hints
+) -> None:
+    call = {"kind": "http.call", "url": "http://127.0.0.1/"}
+    job = put_in(database, tenant, {"steps": {"say": {"kind": "echo"}, "call": call}})
+    relaying.publish(database, hints)
+    assert [steps_in(broker, queue) for queue in ("default", "calls")] == [[job.steps[0].id], [job.steps[1].id]]
+
+
+def test_steps_that_wait_for_others_are_not_sent(
+    database: Database, tenant: TenantId, broker: "redis.Redis", hints: Hints
+) -> None:
+    job = put_in(database, tenant, CHAIN)
+    relaying.publish(database, hints)
+    assert steps_in(broker) == [job.steps[0].id]
+
+
+def test_urgent_steps_stand_in_a_queue_that_workers_look_into_first(
+    database: Database, tenant: TenantId, broker: "redis.Redis", hints: Hints
+) -> None:
+    for word in ("low", "normal", "high"):
+        put_in(database, tenant, ECHO | {"priority": word})
+    relaying.publish(database, hints)
+    assert [broker.llen(key) for key in ("default", "default\x06\x163", "default\x06\x166")] == [1, 1, 1]
+
+
+def test_any_number_of_relays_send_each_step_once(database: Database, tenant: TenantId, broker: "redis.Redis") -> None:
+    jobs = [put_in(database, tenant) for _ in range(50)]
+    senders = [Hints() for _ in range(4)]
+    threads = [threading.Thread(target=relaying.publish, args=(database, sender)) for sender in senders]
+    for thread in threads:
+        thread.start()
+    for thread, sender in zip(threads, senders, strict=True):
+        thread.join()
+        sender.close()
+    assert sorted(steps_in(broker)) == sorted(job.steps[0].id for job in jobs)
+
+
+def test_nothing_is_marked_as_sent_when_the_broker_is_away(
+    database: Database, tenant: TenantId, monkeypatch: pytest.MonkeyPatch, servers: Any
+) -> None:
+    put_in(database, tenant)
+    monkeypatch.setenv("CELERY_BROKER_URL", "redis://127.0.0.1:1/0")
+    away = Hints()
+    with pytest.raises(BrokerUnavailable):
+        relaying.publish(database, away)
+    away.close()
+    monkeypatch.setenv("CELERY_BROKER_URL", servers.broker)
+    back = Hints()
+    assert relaying.publish(database, back) == 1
+    back.close()
+
+
+def test_hints_that_a_wiped_broker_lost_are_sent_again(
+    database: Database, tenant: TenantId, broker: "redis.Redis", hints: Hints
+) -> None:
+    jobs = [put_in(database, tenant) for _ in range(3)]
+    relaying.publish(database, hints)
+    taken(database, tenant, jobs[0], "say")
+    broker.flushall()
+    assert relaying.find_lost(database, hints) == 0  # they are too young to be called lost
+    age(database)
+    assert relaying.find_lost(database, hints) == 2
+    assert sorted(steps_in(broker)) == sorted(job.steps[0].id for job in jobs[1:])
+
+
+def test_old_hints_in_a_queue_that_is_not_empty_are_left_alone(
+    database: Database, tenant: TenantId, broker: "redis.Redis", hints: Hints
+) -> None:
+    put_in(database, tenant)
+    relaying.publish(database, hints)
+    age(database)
+    assert relaying.find_lost(database, hints) == 0
+    assert len(steps_in(broker)) == 1
+
+
+def test_a_retry_is_sent_when_its_time_has_come_and_not_before(
+    database: Database, tenant: TenantId, broker: "redis.Redis", running: threading.Event
+) -> None:
+    job = put_in(database, tenant)
+    until(lambda: len(steps_in(broker)) == 1)
+    claim = taken(database, tenant, job, "say")
+    broker.flushall()
+    with database.begin(tenant) as tx:
+        steps.retry(tx, claim, PublicError(code="x", message="y"), delay_seconds=0.4)
+        due = tx.sql("SELECT run_at FROM steps WHERE tenant_id = %(tenant)s").scalar_one()
+    until(lambda: len(steps_in(broker)) == 1)
+    with database.platform() as platform:
+        sent = platform.sql("SELECT published_at FROM steps").scalar_one()
+    assert 0 <= (sent - due).total_seconds() < 0.5
+
+
+def age(database: Database) -> None:
+    """Make every hint that was sent an old one."""
+    with database.platform() as tx:
+        tx.sql("UPDATE steps SET published_at = published_at - interval '1 minute'")

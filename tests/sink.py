@@ -1,0 +1,68 @@
+"""A real HTTP server that writes down what it is sent, and answers as told."""
+
+import json
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Answer:
+    """What the sink says; `hang` is set by the test when it may go on."""
+
+    status: int = 200
+    body: bytes = b'{"ok": true}'
+    headers: Mapping[str, str] = field(default_factory=lambda: {"Content-Type": "application/json"})
+    hang: threading.Event | None = None
+
+
+@dataclass(kw_only=True, slots=True)
+class Sink:
+    """`answers` are given in turn, the last one again and again; `got` are the requests: path, headers, JSON body."""
+
+    url: str
+    host: str
+    answers: list[Answer] = field(default_factory=lambda: [Answer()])
+    got: list[tuple[str, Mapping[str, str], Any]] = field(default_factory=list)
+
+
+@contextmanager
+def sink() -> Iterator[Sink]:
+    """Run a sink on a free loopback port."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            state.got.append((self.path, dict(self.headers), json.loads(body)))
+            answer = state.answers.pop(0) if len(state.answers) > 1 else state.answers[0]
+            if answer.hang is not None:
+                answer.hang.wait(30)
+            self.send_response(answer.status)
+            for name, value in answer.headers.items():
+                self.send_header(name, value)
+            self.send_header("Content-Length", str(len(answer.body)))
+            self.end_headers()
+            self.wfile.write(answer.body)
+
+        def log_message(self, *_: Any) -> None:
+            """Say nothing."""
+
+    class Server(ThreadingHTTPServer):
+        def handle_error(self, *_: Any) -> None:
+            """A caller that lost patience is part of the tests."""
+
+    server = Server(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    host = f"127.0.0.1:{server.server_port}"
+    state = Sink(url=f"http://{host}/hook", host=host)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    try:
+        yield state
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()

@@ -1,0 +1,181 @@
+"""What a job's document may be, and how flaws are named."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tasks.document import parse, parse_json
+from tasks.errors import InvalidDocument
+from tasks.names import MAX_STEPS, Priority
+
+SMALL = {"name": "small", "width": 10}
+
+
+def flaws(document: Any) -> list[tuple[str, str]]:
+    with pytest.raises(InvalidDocument) as caught:
+        parse(parse_json(document if isinstance(document, bytes) else json.dumps(document).encode()))
+    return [(flaw.pointer, flaw.detail) for flaw in caught.value.flaws]
+
+
+def step(**fields: Any) -> dict[str, Any]:
+    return {"steps": {"a": fields}}
+
+
+def test_a_whole_document_is_taken() -> None:
+    spec = parse(
+        {
+            "steps": {
+                "thumbs": {"kind": "image.resize", "variants": [SMALL]},
+                "crm": {"kind": "http.call", "use": ["thumbs"], "url": "https://example.org/hook"},
+            },
+            "priority": "high",
+            "metadata": {"order": 7},
+        }
+    )
+    assert [(one.name, one.kind.name, one.use) for one in spec.steps] == [
+        ("thumbs", "image.resize", ()),
+        ("crm", "http.call", ("thumbs",)),
+    ]
+    assert spec.steps[0].params == {"variants": [SMALL]}
+    assert (spec.priority, spec.metadata, spec.file_step) == (Priority.HIGH, {"order": 7}, "thumbs")
+
+
+def test_a_template_stands_for_its_steps() -> None:
+    assert [one.name for one in parse({"template": "thumbnails"}).steps] == ["thumbs"]
+
+
+FLAWED: dict[str, tuple[Any, str, str]] = {
+    "not an object": ([], "", "JSON object"),
+    "nothing to do": ({}, "", "either steps or a template"),
+    "both": ({"template": "thumbnails", "steps": {"a": {"kind": "echo"}}}, "", "either steps or a template"),
+    "no steps": ({"steps": {}}, "/steps", "at least one step"),
+    "steps as a list": ({"steps": [1]}, "/steps", "at least one step"),
+    "misspelt field": ({"stpes": {}}, "/stpes", "did you mean 'steps'?"),
+    "misspelt template": ({"template": "thumbnail"}, "/template", "did you mean 'thumbnails'?"),
+    "template of a wrong type": ({"template": 3}, "/template", "there are: thumbnails"),
+    "misspelt kind": (step(kind="ecko"), "/steps/a/kind", "did you mean 'echo'?"),
+    "no kind": (step(message="x"), "/steps/a/kind", "there are: image.resize"),
+    "kind of a wrong type": (step(kind=["echo"]), "/steps/a/kind", "there is no such kind"),
+    "step of a wrong type": ({"steps": {"a": 1}}, "/steps/a", "object with a kind"),
+    "misspelt parameter": (step(kind="echo", mesage="x"), "/steps/a/mesage", "did you mean 'message'?"),
+    "misspelt parameter, deep": (
+        step(kind="image.resize", variants=[{"name": "s", "widht": 3, "width": 3}]),
+        "/steps/a/variants/0/widht",
+        "did you mean 'width'?",
+    ),
+    "number as text": (step(kind="echo", sleep_seconds="1"), "/steps/a/sleep_seconds", "valid number"),
+    "number out of bounds": (
+        step(kind="echo", sleep_seconds=301),
+        "/steps/a/sleep_seconds",
+        "less than or equal to 300",
+    ),
+    "variant without a size": (
+        step(kind="image.resize", variants=[{"name": "s"}]),
+        "/steps/a/variants/0",
+        "width, height",
+    ),
+    "cover without a height": (
+        step(kind="image.resize", variants=[{**SMALL, "fit": "cover"}]),
+        "/steps/a/variants/0",
+        "needs both",
+    ),
+    "variant twice": (step(kind="image.resize", variants=[SMALL, SMALL]), "/steps/a", "must differ"),
+    "variant named as a path": (
+        step(kind="image.resize", variants=[{**SMALL, "name": "../x"}]),
+        "/steps/a/variants/0/name",
+        "match pattern",
+    ),
+    "step named as a path": ({"steps": {"../a": {"kind": "echo"}}}, "/steps/..~1a", "a step's name is"),
+    "step with a newline in its name": ({"steps": {"a\n": {"kind": "echo"}}}, "/steps/a\n", "a step's name is"),
+    "step with a long name": ({"steps": {"a" * 65: {"kind": "echo"}}}, f"/steps/{'a' * 65}", "a step's name is"),
+    "use of nothing": (step(kind="echo", use=["b"]), "/steps/a/use/0", "there is no step 'b'"),
+    "use of itself": (step(kind="echo", use=["a"]), "/steps/a/use/0", "cannot use itself"),
+    "use of a wrong type": (step(kind="echo", use="a"), "/steps/a/use", "list of names"),
+    "use twice": (
+        {"steps": {"a": {"kind": "echo"}, "b": {"kind": "echo", "use": ["a", "a"]}}},
+        "/steps/b/use/1",
+        "twice",
+    ),
+    "circle": (
+        {"steps": {name: {"kind": "echo", "use": [to]} for name, to in zip("abc", "bca", strict=True)}},
+        "/steps",
+        "in a circle",
+    ),
+    "picture of what makes none": (
+        {"steps": {"a": {"kind": "echo"}, "b": {"kind": "image.resize", "use": ["a"], "variants": [SMALL]}}},
+        "/steps/b/use",
+        "one step that makes files",
+    ),
+    "too many steps": ({"steps": {f"s{n}": {"kind": "echo"} for n in range(10_000)}}, "/steps", "at most 100"),
+    "priority": ({"template": "thumbnails", "priority": "urgent"}, "/priority", "high, normal, low"),
+    "priority of a wrong type": ({"template": "thumbnails", "priority": []}, "/priority", "high, normal, low"),
+    "metadata of a wrong type": ({"template": "thumbnails", "metadata": []}, "/metadata", "an object"),
+    "large metadata": ({"template": "thumbnails", "metadata": {"a": "x" * 20_000}}, "/metadata", "larger than"),
+    "not a URL": (step(kind="http.call", url="ftp://x"), "/steps/a/url", "http"),
+    "NUL": (step(kind="echo", message="a\x00b"), "/steps/a/message", "NUL"),
+    "NUL in a name": (step(kind="echo", data={"\x00": 1}), "/steps/a/data", "NUL"),
+    "half a surrogate pair": (b'{"steps": {"a": {"kind": "echo", "message": "\\ud800"}}}', "", "not JSON"),
+    "deep nesting": (b'{"metadata": ' + b"[" * 60 + b"]" * 60 + b"}", "/metadata" + "/0" * 31, "nested deeper"),
+    "very deep nesting": (b"[" * 100_000, "", "not JSON"),
+    "10,000 digits": (b'{"metadata": {"n": ' + b"1" * 10_000 + b"}}", "", "not JSON"),
+    "65 bits": ({"template": "thumbnails", "metadata": {"n": 2**64}}, "/metadata/n", "64 bits"),
+    "infinite": (b'{"metadata": {"n": 1e999}}', "/metadata/n", "too large"),
+    "NaN": (b'{"metadata": {"n": NaN}}', "", "not JSON"),
+    "not UTF-8": (b'{"metadata": {"n": "\xff"}}', "", "not JSON"),
+    "cut off": (b'{"metadata": {', "", "not JSON"),
+    "empty": (b"", "", "not JSON"),
+}
+
+
+@pytest.mark.parametrize("case", FLAWED)
+def test_each_flaw_is_named_by_its_place(case: str) -> None:
+    document, pointer, detail = FLAWED[case]
+    found = flaws(document)
+    assert [said for at, said in found if at == pointer and detail in said], found
+
+
+def test_all_flaws_are_named_at_once() -> None:
+    document = {"steps": {"a": {"kind": "ecko"}, "b": {"kind": "echo", "x": 1}}, "priority": 1}
+    assert [pointer for pointer, _ in flaws(document)] == ["/steps/a/kind", "/steps/b/x", "/priority"]
+
+
+def test_a_hundred_steps_in_a_row_are_taken() -> None:
+    steps = {f"s{n}": {"kind": "echo", "use": [f"s{n - 1}"] if n else []} for n in range(MAX_STEPS)}
+    assert len(parse({"steps": steps}).steps) == MAX_STEPS
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda children: st.lists(children, max_size=4) | st.dictionaries(st.text(max_size=8), children, max_size=4),
+    max_leaves=20,
+)
+near_documents = st.fixed_dictionaries(
+    {},
+    optional={
+        "steps": json_values
+        | st.dictionaries(st.text(max_size=5), json_values | st.just({"kind": "echo"}), max_size=4),
+        "template": json_values | st.just("thumbnails"),
+        "priority": json_values,
+        "metadata": json_values,
+    },
+)
+
+
+def taken_or_refused(raw: bytes) -> bool:
+    try:
+        return bool(parse(parse_json(raw)).steps)
+    except InvalidDocument as refused:
+        return bool(refused.flaws)
+
+
+@given(json_values | near_documents)
+def test_any_json_is_taken_or_refused_and_nothing_else(document: Any) -> None:
+    assert taken_or_refused(json.dumps(document).encode())
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_taken_or_refused_and_nothing_else(raw: bytes) -> None:
+    assert taken_or_refused(raw)

@@ -1,0 +1,79 @@
+"""The vocabulary, and kinds that other packages bring."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tasks.document import parse
+from tasks.names import KINDS, TEMPLATES, Kind, Params, Priority, kinds
+
+
+def test_priorities_keep_their_order_as_ranks() -> None:
+    assert [priority.rank for priority in Priority] == sorted(priority.rank for priority in Priority)
+    assert [Priority.of_rank(priority.rank) for priority in Priority] == list(Priority)
+
+
+def test_every_template_is_a_valid_document() -> None:
+    for name in TEMPLATES:
+        assert parse({"template": name}).steps
+
+
+def test_limits_are_in_order() -> None:
+    for kind in KINDS.values():
+        assert 0 < kind.soft_time_limit < kind.time_limit
+        assert kind.max_attempts >= 1
+
+
+def test_two_kinds_of_one_name_are_refused() -> None:
+    with pytest.raises(ValueError, match="two installed packages offer the kind 'echo'"):
+        kinds([Kind(name="echo", summary="", params=Params, run="a:b")])
+
+
+# What docs/kinds.md shows, as a package of its own.
+PLUGIN = '''
+from typing import Annotated
+from pydantic import Field
+from tasks.names import Kind, Params
+from tasks.work import Work
+
+class Shout(Params):
+    """Says it louder."""
+    text: Annotated[str, Field(max_length=1000)]
+
+def run(work: Work, params: Shout) -> dict[str, str]:
+    return {"said": params.text.upper()}
+
+KIND = Kind(name="shout", summary="Says it louder.", params=Shout, run="shouting:run")
+'''
+
+
+def test_an_installed_package_brings_a_kind(tmp_path: Path) -> None:
+    (tmp_path / "shouting.py").write_text(PLUGIN)
+    info = tmp_path / "shouting-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: shouting\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[millrace.kinds]\nshout = shouting:KIND\n")
+    look = (
+        "import json; from tasks.document import parse; from tasks.base import function_of;"
+        "from tasks.names import KINDS;"
+        "from tasks.app import app;"
+        "spec = parse({'steps': {'a': {'kind': 'shout', 'text': 'hi'}}});"
+        "kind = spec.steps[0].kind;"
+        "said = function_of(kind)(None, kind.params(**spec.steps[0].params));"
+        "print(json.dumps([sorted(KINDS), said, 'shout' in app.tasks]))"
+    )
+    root = Path(__file__).parents[2]
+    done = subprocess.run(
+        [sys.executable, "-c", look],
+        env={"PYTHONPATH": f"{tmp_path}:{root}"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    found, said, registered = json.loads(done.stdout)
+    assert found == ["echo", "http.call", "image.resize", "shout"]
+    assert said == {"said": "HI"}
+    assert registered
