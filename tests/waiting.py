@@ -7,7 +7,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def until(look: Callable[[], T], *, seconds: float = 15) -> T:
+def until(look: Callable[[], T | None], *, seconds: float = 15) -> T:
     """Look again and again until there is something true to see, and return it; fails after `seconds`."""
     deadline = time.monotonic() + seconds
     while True:

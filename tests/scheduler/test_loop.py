@@ -32,7 +32,12 @@ def test_a_loop_that_fails_is_run_again() -> None:
 def test_all_loops_end_when_told_to() -> None:
     stop = threading.Event()
     threading.Timer(0.05, stop.set).start()
-    keep({name: lambda event: event.wait(30) and None for name in "ab"}, stop)
+
+    def wait(event: threading.Event) -> None:
+        event.wait(30)
+
+    keep({"a": wait, "b": wait}, stop)
+    assert stop.is_set()
 
 
 def scheduler(**env: str) -> "subprocess.Popen[str]":
