@@ -2,6 +2,7 @@
 
 import os
 import sys
+from typing import Any
 
 import uvicorn
 
@@ -9,6 +10,15 @@ from api import settings
 from api.app import create_app
 from api.errors import ConfigurationError
 from storage.errors import StorageError
+
+SERVER: dict[str, Any] = {
+    "loop": "uvloop",
+    "http": "httptools",
+    "ws": "none",
+    "access_log": False,
+    "server_header": False,
+    "timeout_graceful_shutdown": 3,  # open event streams must not hold up a stop
+}
 
 
 def app() -> object:
@@ -25,11 +35,7 @@ def main() -> None:
         port=found.port,
         workers=found.processes,
         log_level=found.log_level.lower(),
-        loop="uvloop",
-        http="httptools",
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=3,  # open event streams must not hold up a stop
+        **SERVER,
     )
 
 

@@ -9,6 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import RedirectResponse, Response
 
 from api import errors, events, health, jobs, openapi, outputs
+from api.bodies import minded
 from api.hub import Hub
 from api.service import Service
 from api.settings import ApiSettings
@@ -16,6 +17,8 @@ from storage.database import Database
 from storage.objects.stores import open_objects
 from tasks.document import escape
 from tasks.errors import Flaw
+
+STOP_SECONDS = 1.5  # for what requests that were cut off leave to be undone
 
 DESCRIPTION = """
 Send a file, say what is to be done with it, and get the result: every job is a row before it is accepted, and is done
@@ -42,6 +45,7 @@ def create_app(settings: ApiSettings) -> FastAPI:
             limiter=CapacityLimiter(settings.database.pool_size),
         )
         yield
+        await app.state.service.finish(seconds=STOP_SECONDS)
         hub.close()
         await objects.close()
         database.close()
@@ -54,10 +58,12 @@ def create_app(settings: ApiSettings) -> FastAPI:
         lifespan=lifespan,
         redoc_url=None,
         strict_content_type=False,
+        redirect_slashes=False,
     )
     for router in (jobs.router, events.router, outputs.router, health.router):
         app.include_router(router)
     app.add_api_route("/", _front, include_in_schema=False)
+    app.add_middleware(minded, idle_seconds=settings.body_idle_seconds)
     errors.install(app)
     app.add_exception_handler(RequestValidationError, _invalid)
     openapi.install(app)

@@ -1,6 +1,7 @@
 """`/v1/jobs/{id}/events`: what happens to a job, as it happens (Server-Sent Events)."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from typing import Annotated
 
@@ -9,15 +10,19 @@ from fastapi.responses import Response, StreamingResponse
 
 from api import openapi
 from api.auth import Reader
-from api.errors import Refused, not_found
+from api.errors import RETRY_AFTER_SECONDS, Refused, not_found
 from api.jobs import checked_id
 from api.schemas import event_document
 from api.service import Service, Serving
 from storage import events, jobs
+from storage.errors import DatabaseUnavailable
 from storage.model import TERMINAL_JOB_STATES, Event, JobId, Principal
 
-KEEP_ALIVE_SECONDS = 15.0  # shorter than the idle timeouts of proxies
+STILL_HERE = ": still here\n\n"
+PAGE = 1000  # events read at once
 _LAST = frozenset(f"job.{state}" for state in TERMINAL_JOB_STATES)
+
+log = logging.getLogger(__name__)
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
@@ -40,10 +45,10 @@ async def stream(
     """
     seen = _number(last_event_id)
     job = checked_id(job_id)
-    ended = await service.blocking(_is_terminal, service, caller, job)
-    if ended is None:
+    if not await service.blocking(_is_there, service, caller, job):
         raise not_found("job")
-    if ended and not await service.blocking(_after, service, caller, job, seen):
+    found, ended = await service.blocking(_news, service, caller, job, seen)
+    if ended and not found:
         return Response(status_code=204)
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     return StreamingResponse(_lines(service, caller, job, seen), media_type="text/event-stream", headers=headers)
@@ -53,15 +58,30 @@ async def _lines(service: Service, caller: Principal, job_id: JobId, seen: int) 
     with service.hub.subscribe(job_id) as woken:
         while True:
             woken.clear()
-            for event in await service.blocking(_after, service, caller, job_id, seen):
+            try:
+                found, ended = await service.blocking(_news, service, caller, job_id, seen)
+            except DatabaseUnavailable as exc:
+                log.warning("events.interrupted job=%s reason=%s", job_id, exc)
+                yield STILL_HERE
+                await asyncio.sleep(RETRY_AFTER_SECONDS)
+                continue
+            for event in found:
                 seen = event.seq
                 yield _line(event)
-                if event.type in _LAST:
-                    return
-            try:
-                await asyncio.wait_for(woken.wait(), KEEP_ALIVE_SECONDS)
-            except TimeoutError:
-                yield ": still here\n\n"
+            if ended:
+                return
+            if len(found) == PAGE:
+                continue
+            while not await _is_woken(woken, service.settings.keep_alive_seconds):
+                yield STILL_HERE
+
+
+async def _is_woken(woken: asyncio.Event, seconds: float) -> bool:
+    try:
+        await asyncio.wait_for(woken.wait(), seconds)
+    except TimeoutError:
+        return False
+    return True
 
 
 def _line(event: Event) -> str:
@@ -75,11 +95,13 @@ def _number(last_event_id: str | None) -> int:
     return int(raw)
 
 
-def _is_terminal(service: Service, caller: Principal, job_id: JobId) -> bool | None:
+def _is_there(service: Service, caller: Principal, job_id: JobId) -> bool:
     with service.database.read(caller.tenant_id) as tx:
-        return jobs.is_terminal(tx, job_id)
+        return jobs.is_terminal(tx, job_id) is not None
 
 
-def _after(service: Service, caller: Principal, job_id: JobId, seq: int) -> list[Event]:
+def _news(service: Service, caller: Principal, job_id: JobId, seq: int) -> tuple[list[Event], bool]:
+    """At most PAGE events after `seq`, and whether no other can follow them."""
     with service.database.read(caller.tenant_id) as tx:
-        return events.after(tx, job_id, seq)
+        found = events.after(tx, job_id, seq, limit=PAGE)
+        return found, found[-1].type in _LAST if found else bool(jobs.is_terminal(tx, job_id))

@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 import logging
+import selectors
+import socket
 import threading
 from collections import defaultdict
 from collections.abc import Iterator
@@ -24,6 +26,7 @@ class Hub:
         self._database = database
         self._waiting: dict[str, set[asyncio.Event]] = defaultdict(set)
         self._stop = threading.Event()
+        self._bell, self._ear = socket.socketpair()  # ends the thread's wait at once
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = threading.Thread(target=self._keep_listening, name="hub", daemon=True)
 
@@ -33,7 +36,10 @@ class Hub:
 
     def close(self) -> None:
         self._stop.set()
+        self._bell.send(b".")
         self._thread.join(timeout=2)
+        self._bell.close()
+        self._ear.close()
 
     @contextlib.contextmanager
     def subscribe(self, job_id: JobId) -> Iterator[asyncio.Event]:
@@ -55,15 +61,19 @@ class Hub:
                     failures = 0
                     self._tell(None)  # whatever was said while we were away
                     self._listen(connection)
-            except (DatabaseUnavailable, psycopg.OperationalError) as exc:
+            except (DatabaseUnavailable, psycopg.Error) as exc:
                 failures += 1
                 log.warning("hub.interrupted failures=%s reason=%s", failures, str(exc).strip())
                 self._stop.wait(min(0.25 * 2**failures, 5.0))
 
     def _listen(self, connection: "psycopg.Connection[object]") -> None:
-        while not self._stop.is_set():
-            for notice in connection.notifies(timeout=0.5):
-                self._tell(notice.payload)
+        with selectors.DefaultSelector() as readable:
+            readable.register(connection.fileno(), selectors.EVENT_READ)
+            readable.register(self._ear, selectors.EVENT_READ)
+            while not self._stop.is_set():
+                for notice in connection.notifies(timeout=0):
+                    self._tell(notice.payload)
+                readable.select()
 
     def _tell(self, job_id: str | None) -> None:
         assert self._loop is not None

@@ -3,22 +3,20 @@
 import asyncio
 from typing import Annotated, Any
 
-from anyio import CancelScope
 from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import JSONResponse, Response
 
 from api import idempotent, openapi
+from api.acceptance import accept
 from api.auth import Reader, Writer
 from api.errors import Refused, not_found
-from api.idempotent import Held, KeyHeader
+from api.idempotent import KeyHeader
 from api.schemas import JobDocument, JobPage, job_document, job_summary
 from api.service import Service, Serving
 from api.uploads import Intake
 from storage import jobs
 from storage.model import TERMINAL_JOB_STATES, Job, JobId, JobState, Principal, TenantId, is_job_id, new_job_id
-from tasks.document import JobSpec
 from tasks.names import TEMPLATES
-from tasks.submit import submit
 
 MAX_WAIT_SECONDS = 60
 
@@ -48,8 +46,7 @@ async def create(
     held = await idempotent.hold(service, caller.tenant_id, key) if key else None
     if key and held is None:
         return await _replayed(request, service, caller.tenant_id, key)
-    document = await _accept(request, service, caller.tenant_id, held)
-    return _accepted(document)
+    return _accepted(await accept(request, service, caller.tenant_id, held))
 
 
 @router.get("", response_model=JobPage, responses=openapi.problems(401, 403, 422, 503))
@@ -103,32 +100,6 @@ def checked_id(text: str) -> JobId:
     if not is_job_id(text):
         raise not_found("job")
     return JobId(text)
-
-
-async def _accept(request: Request, service: Service, tenant_id: TenantId, held: Held | None) -> dict[str, Any]:
-    """Take the job in, all or nothing: whatever goes wrong on the way leaves no row, no object and no held key."""
-    intake = Intake(service=service, tenant_id=tenant_id, job_id=new_job_id(), fingerprinted=held is not None)
-    try:
-        spec = await intake.read(request)
-        # From here on a client that goes away changes nothing: the job is written, or refused, to the end.
-        with CancelScope(shield=True):
-            document = await service.blocking(_store, service, intake, spec, held)
-    except BaseException:
-        with CancelScope(shield=True):
-            await intake.discard()
-            if held is not None:
-                await held.release()
-        raise
-    return document
-
-
-def _store(service: Service, intake: Intake, spec: JobSpec, held: Held | None) -> dict[str, Any]:
-    with service.database.begin(intake.tenant_id) as tx:
-        job = submit(tx, spec, job_id=intake.job_id, file=intake.file)
-        document = job_document(job, service.settings.public_url).model_dump(mode="json")
-        if held is not None:
-            held.answer(tx, intake.fingerprint, document)
-    return document
 
 
 async def _replayed(request: Request, service: Service, tenant_id: TenantId, key: str) -> Response:

@@ -1,8 +1,9 @@
 """What the routers stand on, made once per process by api.app."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Annotated, ParamSpec, TypeVar, cast
+import asyncio
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from typing import Annotated, Any, ParamSpec, TypeVar, cast
 
 from anyio import CapacityLimiter, to_thread
 from fastapi import Depends, Request
@@ -25,10 +26,27 @@ class Service:
     objects: Objects
     hub: Hub
     limiter: CapacityLimiter
+    unfinished: set[asyncio.Task[Any]] = field(default_factory=set)
 
     async def blocking(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Call a function that asks the database, in a thread."""
         return await to_thread.run_sync(lambda: function(*args, **kwargs), limiter=self.limiter)
+
+    def begin(self, work: Coroutine[Any, Any, R]) -> asyncio.Task[R]:
+        """Start work that does not end with its request; a stopping process waits for it, see `finish`."""
+        task = asyncio.create_task(work)
+        self.unfinished.add(task)
+        task.add_done_callback(self.unfinished.discard)
+        return task
+
+    async def to_its_end(self, work: Coroutine[Any, Any, R]) -> R:
+        """Do work that goes on although the request is cancelled, as uvicorn does when it stops."""
+        return await asyncio.shield(self.begin(work))
+
+    async def finish(self, *, seconds: float) -> None:
+        """Wait for what has outlived its request."""
+        if self.unfinished:
+            await asyncio.wait(self.unfinished, timeout=seconds)
 
 
 def service_of(request: Request) -> Service:

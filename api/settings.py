@@ -11,7 +11,7 @@ from storage.objects import settings as objects_settings
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ApiSettings:
-    """`public_url` stands before the links in answers (empty: links are paths); sizes in bytes."""
+    """`public_url` stands before the links in answers (empty: links are paths); sizes in bytes, times in seconds."""
 
     database: storage_settings.DatabaseSettings
     objects: objects_settings.ObjectSettings
@@ -22,10 +22,13 @@ class ApiSettings:
     log_level: str
     max_upload_bytes: int
     max_job_bytes: int
+    body_idle_seconds: float = 30.0  # a body of which nothing comes for this long is refused
+    keep_alive_seconds: float = 15.0  # between two signs of life in an event stream: proxies cut idle connections
 
 
 def from_env(env: Mapping[str, str]) -> ApiSettings:
-    """Read HOST, PORT, WEB_CONCURRENCY, PUBLIC_URL, LOG_LEVEL, MAX_UPLOAD_BYTES, MAX_JOB_BYTES, and storage's own.
+    """Read HOST, PORT, WEB_CONCURRENCY, PUBLIC_URL, LOG_LEVEL, MAX_UPLOAD_BYTES, MAX_JOB_BYTES, BODY_IDLE_SECONDS,
+    and storage's own.
 
     Raises ConfigurationError, of this package or of storage, with one line that names the variable.
     """
@@ -45,6 +48,7 @@ def from_env(env: Mapping[str, str]) -> ApiSettings:
         log_level=level,
         max_upload_bytes=_whole(env, "MAX_UPLOAD_BYTES", 5 * 1024**3, 1, MAX_OBJECT_BYTES),
         max_job_bytes=_whole(env, "MAX_JOB_BYTES", 1024**2, 1024, 64 * 1024**2),
+        body_idle_seconds=_whole(env, "BODY_IDLE_SECONDS", 30, 1, 3600),
     )
 
 

@@ -33,6 +33,8 @@ class Intake:
     spec: JobSpec | None = None
     file: JobInput | None = None
     fingerprinted: bool = False
+    committing: bool = False  # the job's rows are being committed: from here on they may stand
+    _stored: bool = False
     _job_digest: bytes = b""
     _file_digest: bytes = b""
 
@@ -68,8 +70,8 @@ class Intake:
         return self.spec
 
     async def discard(self) -> None:
-        """Take back what was stored."""
-        if self.keep:
+        """Take back what was stored, if anything was."""
+        if self._stored:
             await self.service.objects.delete([input_key(self.tenant_id, self.job_id)])
 
     async def _read_parts(self, content_type: str, request: Request, template: str | None) -> None:
@@ -103,6 +105,7 @@ class Intake:
         counted = _Counted(chunks, self.service.settings.max_upload_bytes, hashed=self.fingerprinted)
         key = input_key(self.tenant_id, self.job_id)
         if self.keep:
+            self._stored = True  # a put that fails takes itself back, but a cancelled one may have come through
             await self.service.objects.put(key, counted, content_type=media_type)
         else:
             async for _ in counted:

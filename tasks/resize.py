@@ -15,11 +15,12 @@ def run(work: Work, params: ImageResize) -> Json:
 
     Each is saved, and reported, as soon as it is ready. Raises StepFailed for a file that is no picture to us.
     """
-    source = work.fetch()
+    limits = Limits()
+    source = work.fetch(max_bytes=limits.max_bytes)
     specs = [_spec(variant) for variant in params.variants]
     made: dict[str, dict[str, Json]] = {}
     try:
-        for variant in imaging.render(source.path, specs, Limits()):
+        for variant in imaging.render(source.path, specs, limits):
             made[variant.name] = work.save(
                 variant.name,
                 variant.data,

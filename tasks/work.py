@@ -41,25 +41,17 @@ class Work:
         """The finished steps named in `use`, with their results."""
         return self.claim.uses
 
-    def fetch(self) -> Source:
+    def fetch(self, *, max_bytes: int | None = None) -> Source:
         """Bring the step's file here: the largest output of the step it uses, or the job's input.
 
-        Raises StepFailed if there is none, ObjectMissing or ObjectStoreUnavailable.
+        Raises StepFailed if there is none or it is larger than `max_bytes`, ObjectMissing, ObjectStoreUnavailable.
         """
-        path = Path(self._folder.name) / "source"
-        if self.used:
-            found = max(self._outputs(), key=lambda output: output.get("bytes", 0), default=None)
-            if found is None:
-                raise StepFailed("no_file", "the step that this one uses has no outputs to work on")
-            used = next(used for used in self.used if found in used.result["outputs"])
-            key = output_key(self.claim.tenant_id, self.claim.job_id, used.step_id, found["name"])
-            source = Source(path=path, filename=found["name"], content_type=found["content_type"])
-        elif self.claim.input is not None:
-            key = self.claim.input.key
-            source = Source(path=path, filename=self.claim.input.filename, content_type=self.claim.input.content_type)
-        else:
-            raise StepFailed("no_file", "this step works on a file, and the job has none")
-        self.process.objects.download(key, path)
+        key, size, source = self._source()
+        if max_bytes is not None and size > max_bytes:
+            raise StepFailed(
+                "file_too_large", f"the file has {size} bytes; this kind of step takes at most {max_bytes}"
+            )
+        self.process.objects.download(key, source.path)
         return source
 
     def save(self, name: str, data: bytes | Path, *, content_type: str, **facts: Any) -> dict[str, Any]:
@@ -76,6 +68,25 @@ class Work:
         with self.process.database.begin(self.claim.tenant_id) as tx:
             steps.report(tx, self.claim, fraction, dict(data or {}))
 
-    def _outputs(self) -> list[dict[str, Any]]:
-        results = [used.result for used in self.used if isinstance(used.result, dict)]
-        return [output for result in results for output in result.get("outputs", [])]
+    def _source(self) -> tuple[str, int, Source]:
+        path = Path(self._folder.name) / "source"
+        if self.used:
+            used, output = self._largest_output()
+            key = output_key(self.claim.tenant_id, self.claim.job_id, used.step_id, output["name"])
+            source = Source(path=path, filename=output["name"], content_type=output["content_type"])
+            return key, output["bytes"], source
+        given = self.claim.input
+        if given is None:
+            raise StepFailed("no_file", "this step works on a file, and the job has none")
+        return given.key, given.bytes, Source(path=path, filename=given.filename, content_type=given.content_type)
+
+    def _largest_output(self) -> tuple[Used, Mapping[str, Json]]:
+        made = [
+            (used, output)
+            for used in self.used
+            if isinstance(used.result, dict)
+            for output in used.result.get("outputs", [])
+        ]
+        if not made:
+            raise StepFailed("no_file", "the step that this one uses has no outputs to work on")
+        return max(made, key=lambda pair: pair[1]["bytes"])
