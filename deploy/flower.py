@@ -1,4 +1,4 @@
-"""Flower's settings: `celery -A tasks.app flower --conf=deploy/flower.py`. Tasks bear their kind's name and the job's id."""
+"""Flower's settings (`celery -A tasks.app flower --conf=deploy/flower.py`): tasks by their kind, with the job's id."""
 
 natural_time = True
 tasks_columns = "name,uuid,state,kwargs,received,started,runtime,worker"
