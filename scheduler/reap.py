@@ -1,15 +1,20 @@
-"""Takes steps back from workers that say nothing any more. Any number of reapers may run: each loss is fenced."""
+"""Takes steps back from workers that say nothing any more, and sweeps out what has served its time.
+
+Any number of reapers may run: each loss is fenced.
+"""
 
 import logging
 import threading
+import time
 
-from storage import runnable, steps
+from storage import idempotency, runnable, steps
 from storage.database import Database
 from storage.model import PublicError
 
 log = logging.getLogger(__name__)
 
 INTERVAL_SECONDS = 1.0
+SWEEP_SECONDS = 60.0
 BATCH = 100
 
 LEASE_EXPIRED = PublicError(
@@ -19,9 +24,13 @@ LEASE_EXPIRED = PublicError(
 
 def reap(database: Database, stop: threading.Event) -> None:
     """Reap until `stop` is set. Raises DatabaseUnavailable: call it again."""
+    swept = 0.0
     while not stop.wait(INTERVAL_SECONDS):
         while reap_once(database) == BATCH:
             pass
+        if time.monotonic() - swept > SWEEP_SECONDS:
+            sweep(database)
+            swept = time.monotonic()
 
 
 def reap_once(database: Database) -> int:
@@ -34,3 +43,11 @@ def reap_once(database: Database) -> int:
         if taken:
             log.warning("reap.lease_expired step=%s kind=%s attempt=%s", claim.step_id, claim.kind, claim.attempt)
     return len(expired)
+
+
+def sweep(database: Database) -> None:
+    """Delete the idempotency keys that nobody may ask for any more, in small batches."""
+    while True:
+        with database.platform() as tx:
+            if idempotency.forget_old(tx, limit=BATCH) < BATCH:
+                return

@@ -4,7 +4,7 @@ import json
 from datetime import datetime
 from typing import cast
 
-from storage.database import Tx
+from storage.database import PlatformTx, Tx
 from storage.errors import IdempotencyInFlight, IdempotencyMismatch
 from storage.model import Json
 
@@ -62,6 +62,17 @@ def answer(tx: Tx, key: str, proof: datetime, fingerprint: bytes, given: Json) -
     )
     if done.rowcount != 1:
         raise IdempotencyInFlight(key)
+
+
+def forget_old(tx: PlatformTx, *, limit: int) -> int:
+    """Delete up to `limit` keys that are older than they are kept; returns how many."""
+    done = tx.sql(
+        "DELETE FROM idempotency WHERE (tenant_id, key) IN (SELECT tenant_id, key FROM idempotency"
+        " WHERE created_at < now() - make_interval(hours => %(hours)s) LIMIT %(limit)s FOR UPDATE SKIP LOCKED)",
+        hours=KEPT_HOURS,
+        limit=limit,
+    )
+    return int(done.rowcount)
 
 
 def release(tx: Tx, key: str, proof: datetime) -> None:

@@ -1,7 +1,7 @@
 """The reaper against a real database."""
 
-from scheduler.reap import LEASE_EXPIRED, reap_once
-from storage import jobs
+from scheduler.reap import BATCH, LEASE_EXPIRED, reap_once, sweep
+from storage import idempotency, jobs
 from storage.database import Database
 from storage.model import JobState, Outcome, StepState, TenantId
 from tests.documents import put_in, runnable_steps, taken
@@ -35,3 +35,14 @@ def test_a_job_whose_step_kills_every_worker_ends(database: Database, tenant: Te
     assert ended is not None
     assert ended.state is JobState.FAILED
     assert reap_once(database) == 0
+
+
+def test_old_idempotency_keys_are_swept_out(database: Database, tenant: TenantId) -> None:
+    with database.begin(tenant) as tx:
+        for number in range(BATCH + 5):
+            idempotency.reserve(tx, f"k{number}", lock_seconds=60)
+        tx.sql("UPDATE idempotency SET created_at = now() - interval '25 hours' WHERE tenant_id = %(tenant)s")
+        idempotency.reserve(tx, "young", lock_seconds=60)
+    sweep(database)
+    with database.platform() as tx:
+        assert [row.key for row in tx.sql("SELECT key FROM idempotency")] == ["young"]
