@@ -9,6 +9,7 @@ from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
+from api.openapi import methods_at
 from storage.errors import DatabaseUnavailable, IdempotencyInFlight, IdempotencyMismatch, ObjectStoreUnavailable
 from tasks.errors import Flaw, InvalidDocument
 
@@ -104,13 +105,16 @@ async def _known(_: Request, exc: Exception) -> Response:
     return problem(Refused(status, code, detail, flaws=flaws, headers=headers))
 
 
-async def _http(_: Request, exc: Exception) -> Response:
+async def _http(request: Request, exc: Exception) -> Response:
     """What the framework itself refuses: unknown paths and methods."""
     assert isinstance(exc, HTTPException)
     details = {404: "there is nothing at this path; see /docs", 405: "this path does not take this method; see /docs"}
     code = HTTPStatus(exc.status_code).phrase.lower().replace(" ", "_")
     detail = details.get(exc.status_code, str(exc.detail))
-    return problem(Refused(exc.status_code, code, detail, headers=exc.headers))
+    headers = dict(exc.headers or {})
+    if exc.status_code == 405 and (methods := methods_at(request.app, request.url.path)):
+        headers["Allow"] = ", ".join(methods)  # the framework names only those of the first route
+    return problem(Refused(exc.status_code, code, detail, headers=headers))
 
 
 async def _gone(_: Request, exc: Exception) -> Response:

@@ -104,4 +104,7 @@ def _news(service: Service, caller: Principal, job_id: JobId, seq: int) -> tuple
     """At most PAGE events after `seq`, and whether no other can follow them."""
     with service.database.read(caller.tenant_id) as tx:
         found = events.after(tx, job_id, seq, limit=PAGE)
-        return found, found[-1].type in _LAST if found else bool(jobs.is_terminal(tx, job_id))
+        if not found and jobs.is_terminal(tx, job_id):
+            found = events.after(tx, job_id, seq, limit=PAGE)  # what was written between the two looks
+            return found, not found or found[-1].type in _LAST
+        return found, bool(found) and found[-1].type in _LAST

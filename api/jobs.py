@@ -27,7 +27,7 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
     "",
     status_code=202,
     response_model=JobDocument,
-    responses=openapi.problems(400, 401, 403, 409, 413, 415, 422, 503) | openapi.ACCEPTED,
+    responses=openapi.problems(400, 401, 403, 408, 409, 413, 415, 422, 503) | openapi.ACCEPTED,
     openapi_extra=openapi.submission(),
 )
 async def create(

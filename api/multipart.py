@@ -9,6 +9,7 @@ from multipart import MultipartError, MultipartSegment, PushMultipartParser, par
 from api.errors import Refused
 
 MAX_PARTS = 8
+MAX_AROUND_BYTES = 65_536  # what stands around the parts' contents: headers, boundaries, preamble, epilogue
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -25,7 +26,7 @@ async def parts(content_type: str, stream: AsyncIterable[bytes]) -> AsyncGenerat
     """The parts of a body in their order. Raises Refused (400) where the body is malformed or ends too early."""
     _, options = parse_options_header(content_type)
     try:
-        parser = PushMultipartParser(options.get("boundary", ""), max_segment_count=MAX_PARTS, strict=True)
+        parser = PushMultipartParser(options.get("boundary", ""), max_segment_count=MAX_PARTS)
     except MultipartError as exc:
         raise _malformed(exc) from exc
     async with aclosing(_pieces(parser, stream)) as pieces:
@@ -42,12 +43,19 @@ async def parts(content_type: str, stream: AsyncIterable[bytes]) -> AsyncGenerat
 async def _pieces(
     parser: PushMultipartParser, stream: AsyncIterable[bytes]
 ) -> AsyncGenerator[MultipartSegment | bytes | None, None]:
+    # Not in the parser's strict mode: that one refuses a last line break which comes in a packet of its own.
+    around = 0
     try:
         async for chunk in stream:
             if not chunk:
                 continue
+            around += len(chunk)
             for piece in parser.parse(chunk):
-                yield bytes(piece) if isinstance(piece, bytearray) else piece
+                if isinstance(piece, bytes):
+                    around -= len(piece)
+                yield piece
+            if around > MAX_AROUND_BYTES:
+                raise Refused(400, "multipart_malformed", "the body holds too much that belongs to none of its parts")
         parser.close()
     except MultipartError as exc:
         raise _malformed(exc) from exc

@@ -6,6 +6,7 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from starlette.routing import compile_path
 
 from api.schemas import EventDocument, Problem
 from tasks.names import KINDS, MAX_STEPS, NAME_PATTERN, TEMPLATES, Kind, Priority
@@ -47,6 +48,12 @@ def problems(*statuses: int) -> Responses:
         }
         for status in statuses
     }
+
+
+def methods_at(app: FastAPI, path: str) -> list[str]:
+    """The methods that the document has for this path, none if it does not know the path."""
+    known = (methods for template, methods in app.openapi()["paths"].items() if compile_path(template)[0].match(path))
+    return sorted(method.upper() for methods in known for method in methods)
 
 
 def submission() -> dict[str, Any]:

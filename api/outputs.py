@@ -1,7 +1,7 @@
 """`/v1/jobs/{id}/outputs/{step}/{name}`: the files that steps made."""
 
 from datetime import timedelta
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Query
 from fastapi.responses import RedirectResponse, Response, StreamingResponse
@@ -10,6 +10,7 @@ from api import openapi
 from api.auth import Reader
 from api.errors import not_found
 from api.jobs import checked_id
+from api.schemas import outputs_of
 from api.service import Service, Serving
 from storage import jobs
 from storage.errors import ObjectMissing
@@ -17,6 +18,7 @@ from storage.keys import output_key
 from storage.model import JobId, Principal
 
 SIGNED_FOR = timedelta(minutes=10)
+UNKNOWN = "application/octet-stream"
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
@@ -58,8 +60,7 @@ def _find(service: Service, caller: Principal, job_id: JobId, step: str, name: s
     with service.database.read(caller.tenant_id) as tx:
         job = jobs.find(tx, job_id)
     for made in job.steps if job else ():
-        outputs: list[dict[str, Any]] = made.result.get("outputs", []) if isinstance(made.result, dict) else []
-        for output in outputs:
-            if made.name == step and output["name"] == name:
-                return output_key(caller.tenant_id, job_id, made.id, name), output["content_type"]
+        for output in outputs_of(made.result) if made.name == step else ():
+            if output["name"] == name:
+                return output_key(caller.tenant_id, job_id, made.id, name), str(output.get("content_type", UNKNOWN))
     return None

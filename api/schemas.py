@@ -198,11 +198,18 @@ def _step(job: Job, step: Step, public_url: str) -> StepDocument:
     )
 
 
+def outputs_of(result: Any) -> list[Mapping[str, Any]]:
+    """The files that a step made, if its result lists any: kinds are open, so a result may be any JSON."""
+    listed = result.get("outputs") if isinstance(result, Mapping) else None
+    if not isinstance(listed, list):
+        return []
+    return [output for output in listed if isinstance(output, Mapping) and isinstance(output.get("name"), str)]
+
+
 def _with_links(result: Any, at: str) -> Any:
-    if not isinstance(result, Mapping) or not isinstance(result.get("outputs"), list):
+    if not (outputs := outputs_of(result)):
         return result
-    outputs = [{**output, "href": f"{at}/{quote(output['name'])}"} for output in result["outputs"]]
-    return {**result, "outputs": outputs}
+    return {**result, "outputs": [{**output, "href": f"{at}/{quote(output['name'], safe='')}"} for output in outputs]}
 
 
 def _error(error: PublicError | None) -> ErrorDocument | None:

@@ -11,13 +11,14 @@ from urllib.parse import unquote
 from fastapi import Request
 
 from api.errors import Refused
-from api.multipart import Part, parts
+from api.multipart import MAX_AROUND_BYTES, Part, parts
 from api.service import Service
 from storage.keys import input_key
 from storage.model import JobId, JobInput, TenantId
-from tasks.document import JobSpec, parse, parse_json
+from tasks.document import JobSpec, escape, nearest, parse, parse_json
 from tasks.errors import Flaw, InvalidDocument
 
+PARTS = ("file", "job")
 MAX_FILENAME = 255
 _MEDIA_TYPE = re.compile(r"[a-z0-9!#$&^_.+-]{1,64}/[a-z0-9!#$&^_.+-]{1,64}")
 
@@ -88,10 +89,11 @@ class Intake:
         elif part.name == "file" and self.file is None:
             filename = part.filename or "upload"
             await self._take_file(part.chunks, filename=filename, content_type=part.content_type.lower())
-        elif part.name in {"job", "file"}:
+        elif part.name in PARTS:
             raise _flaw(f"/{part.name}", f"{part.name!r} is given twice (a template counts as the job)")
         else:
-            raise _flaw("/", f"unknown part {part.name[:64]!r}; there are: file, job")
+            hint = nearest(part.name, PARTS) or f"; there are: {', '.join(PARTS)}"
+            raise _flaw(f"/{escape(part.name[:64])}", f"unknown part{hint}")
 
     def _take_document(self, document: Any, raw: bytes) -> None:
         self.spec = parse(document)
@@ -119,7 +121,7 @@ class Intake:
         """What says that it is too large need not be sent at all."""
         declared = request.headers.get("content-length", "")
         limits = self.service.settings
-        most = limits.max_upload_bytes + limits.max_job_bytes + 65_536  # the parts' own headers
+        most = limits.max_upload_bytes + limits.max_job_bytes + MAX_AROUND_BYTES
         if declared.isascii() and declared.isdigit() and int(declared[:20]) > most:
             raise _too_large("the file", limits.max_upload_bytes)
 

@@ -23,8 +23,8 @@ def submit(http: httpx2.Client, document: dict[str, Any], file: bytes | None = N
     if file is None:
         answer = http.post("/v1/jobs", json=document)
     else:
-        parts = [("job", (None, json.dumps(document), "application/json")), ("file", ("it.jpg", file, "image/jpeg"))]
-        answer = http.post("/v1/jobs", files=parts)
+        files = {"file": ("it.jpg", file, "image/jpeg")}
+        answer = http.post("/v1/jobs", data={"job": json.dumps(document)}, files=files)
     assert answer.status_code == 202, answer.text
     return str(answer.json()["id"])
 
@@ -95,7 +95,8 @@ def test_many_jobs_from_many_clients_are_each_done_exactly_once(http: httpx2.Cli
     assert states == {"succeeded": 200}
     with psycopg.connect(platform.urls["database"]) as connection:
         attempts = connection.execute(
-            "SELECT count(*), count(DISTINCT step_id) FROM attempts JOIN steps s ON s.id = step_id WHERE job_id = ANY(%s)",
+            "SELECT count(*), count(DISTINCT step_id) FROM attempts JOIN steps s ON s.id = step_id"
+            " WHERE job_id = ANY(%s)",
             [ids],
         ).fetchone()
     assert attempts == (200, 200)

@@ -1,0 +1,97 @@
+"""Takes a job in, all or nothing: whatever goes wrong on the way leaves no row, no object and no held key."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+from fastapi import Request
+
+from api.idempotent import LOCK_SECONDS, Held
+from api.schemas import job_document
+from api.service import Service
+from api.uploads import Intake
+from storage import jobs
+from storage.errors import StorageError
+from storage.model import JobId, TenantId, new_job_id
+from tasks.document import JobSpec
+from tasks.submit import submit
+
+AGAIN_SECONDS = 5.0
+DOUBT_SECONDS = 35.0  # longer than any statement may take: by then a commit that was under way has come to its end
+
+log = logging.getLogger(__name__)
+
+Undo = Callable[[], Awaitable[None]]
+
+
+async def accept(request: Request, service: Service, tenant_id: TenantId, held: Held | None) -> dict[str, Any]:
+    """Read the request, write the job and return its document. Raises what Intake.read and `submit` raise."""
+    intake = Intake(service=service, tenant_id=tenant_id, job_id=new_job_id(), fingerprinted=held is not None)
+    try:
+        spec = await intake.read(request)
+    except BaseException:
+        await service.to_its_end(_undo(service, intake, held))
+        raise
+    # From here on a request that is cut off changes nothing: the job is written, or refused, to the end.
+    return await service.to_its_end(_write(service, intake, spec, held))
+
+
+async def _write(service: Service, intake: Intake, spec: JobSpec, held: Held | None) -> dict[str, Any]:
+    try:
+        return await service.blocking(_store, service, intake, spec, held)
+    except Exception:
+        await _undo(service, intake, held)
+        raise
+
+
+def _store(service: Service, intake: Intake, spec: JobSpec, held: Held | None) -> dict[str, Any]:
+    with service.database.begin(intake.tenant_id) as tx:
+        job = submit(tx, spec, job_id=intake.job_id, file=intake.file)
+        document = job_document(job, service.settings.public_url).model_dump(mode="json")
+        if held is not None:
+            held.answer(tx, intake.fingerprint, document)
+        intake.committing = True
+    return document
+
+
+async def _undo(service: Service, intake: Intake, held: Held | None) -> None:
+    """Leave nothing of a request that failed; what cannot be undone now is tried again behind the answer."""
+    undos: list[Undo] = [intake.discard, *([held.release] if held else [])]
+    if intake.committing:
+
+        async def unless_stored() -> None:
+            if not await service.blocking(_is_stored, service, intake.tenant_id, intake.job_id):
+                for undo in undos:
+                    await undo()
+
+        # The answer to the commit was lost, not always the commit: a job that stands keeps its file and its key.
+        service.begin(_try_again([unless_stored], DOUBT_SECONDS))
+    elif left := await _try(undos):
+        service.begin(_try_again(left, AGAIN_SECONDS))
+
+
+async def _try_again(undos: Sequence[Undo], seconds: float) -> None:
+    for _ in range(int(LOCK_SECONDS / seconds)):  # for as long as the key would be held anyway
+        await asyncio.sleep(seconds)
+        undos = await _try(undos)
+        if not undos:
+            return
+    log.error("request.left_behind undone=false")
+
+
+async def _try(undos: Sequence[Undo]) -> list[Undo]:
+    """Call each and return those that failed."""
+    failed: list[Undo] = []
+    for undo in undos:
+        try:
+            await undo()
+        except StorageError as exc:
+            log.warning("request.undo_failed reason=%s", exc)
+            failed.append(undo)
+    return failed
+
+
+def _is_stored(service: Service, tenant_id: TenantId, job_id: JobId) -> bool:
+    with service.database.read(tenant_id) as tx:
+        return jobs.is_terminal(tx, job_id) is not None

@@ -1,0 +1,91 @@
+"""What one job, or many, look like on the terminal."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from rich.console import Console
+from rich.filesize import decimal
+from rich.text import Text
+
+from api.cli import results, tables
+from api.cli.follow import Saved
+from api.cli.progress import STYLES, printable
+from api.cli.tables import Cell, Column
+from api.client import Job, Step
+
+
+def show_jobs(console: Console, jobs: Sequence[Job]) -> None:
+    """Print one line per job."""
+    columns = [
+        Column(title="job"),
+        Column(title="state"),
+        Column(title="done", right=True),
+        Column(title="created"),
+        Column(title="file", cut=True, most=40),
+    ]
+    rows = [
+        (Cell(text=job.id), _state(job.state), _percent(job.progress), _time(job.created_at), _file(job))
+        for job in jobs
+    ]
+    tables.show(console, columns, rows)
+
+
+def show_job(console: Console, job: Job) -> None:
+    """Print what there is to know of a job: its state, its steps, what they made and what went wrong."""
+    _line(console, f"{job.id}  ", Text(job.state, style=STYLES.get(job.state, "")), f"  {job.progress:.0%}")
+    if job.input:
+        _line(console, printable(f"{job.input.filename}  {decimal(job.input.bytes)}  {job.input.content_type}"))
+    _line(console, f"created {_time(job.created_at).text}", _ran(job.timings.ran_seconds, ", ran "))
+    console.print()
+    columns = [
+        Column(title="step"),
+        Column(title="kind"),
+        Column(title="state"),
+        Column(title="done", right=True),
+        Column(title="attempts", right=True),
+        Column(title="ran", right=True),
+    ]
+    tables.show(console, columns, [_step(step) for step in job.steps.values()])
+    for step in job.steps.values():
+        if step.error:
+            console.print()
+            _line(console, f"{step.name}: {printable(step.error.message)} ({step.error.code})")
+    if job.outputs:
+        console.print()
+        label = printable(job.input.filename) if job.input else job.id
+        results.show(console, [(label, Saved(output=output)) for output in job.outputs])
+
+
+def _step(step: Step) -> tuple[Cell, ...]:
+    return (
+        Cell(text=printable(step.name)),
+        Cell(text=printable(step.kind)),
+        _state(step.state),
+        _percent(step.progress),
+        Cell(text=str(len(step.attempts))),
+        Cell(text=_ran(step.timings.ran_seconds, "")),
+    )
+
+
+def _state(state: str) -> Cell:
+    return Cell(text=printable(state), style=STYLES.get(state, ""))
+
+
+def _percent(progress: float) -> Cell:
+    return Cell(text=f"{progress:.0%}")
+
+
+def _time(when: datetime) -> Cell:
+    return Cell(text=f"{when.astimezone():%Y-%m-%d %H:%M:%S}", plain=when.isoformat(timespec="seconds"))
+
+
+def _file(job: Job) -> Cell:
+    return Cell(text=printable(job.input.filename) if job.input else "")
+
+
+def _ran(seconds: float | None, before: str) -> str:
+    return "" if seconds is None else f"{before}{seconds:.2f} s"
+
+
+def _line(console: Console, *parts: str | Text) -> None:
+    console.print(Text.assemble(*parts), soft_wrap=True)

@@ -1,0 +1,21 @@
+"""The Python client of Millrace: `from api.client import Millrace`. HTTP only; nothing of the server is imported."""
+
+from api.client.answers import Attempt, Event, Failure, Input, Job, Output, Step, Timings
+from api.client.failures import ApiError, ConnectionFailed, MillraceError, TimedOut
+from api.client.millrace import Millrace
+
+__all__ = [
+    "ApiError",
+    "Attempt",
+    "ConnectionFailed",
+    "Event",
+    "Failure",
+    "Input",
+    "Job",
+    "Millrace",
+    "MillraceError",
+    "Output",
+    "Step",
+    "TimedOut",
+    "Timings",
+]

@@ -1,0 +1,94 @@
+"""A way to the database that a test can cut, and mend."""
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Coroutine, Iterator
+from typing import Any
+
+from sqlalchemy.engine import make_url
+
+
+class Relay:
+    """Passes bytes on from a port of its own; `cut` closes all connections and refuses new ones until `mend`."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self._target = (host, port)
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="relay", daemon=True)
+        self._thread.start()
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._server: asyncio.Server | None = None
+        self.port = 0
+        self.lost: bytes | None = None  # the answer to what holds these bytes never comes: the connection breaks
+        self.swallow = False  # neither do these bytes reach the database
+        self.mend()
+
+    def mend(self) -> None:
+        self._do(self._open())
+
+    def cut(self) -> None:
+        self._do(self._shut())
+
+    def close(self) -> None:
+        self.cut()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def _do(self, work: Coroutine[Any, Any, None]) -> None:
+        asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
+
+    async def _open(self) -> None:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def _shut(self) -> None:
+        if self._server is not None:
+            self._server.close()
+        for writer in self._writers:
+            writer.transport.abort()
+        while self._writers:
+            await asyncio.sleep(0)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            far_reader, far_writer = await asyncio.open_connection(*self._target)
+        except OSError:
+            writer.close()
+            return
+        both = {writer, far_writer}
+        self._writers |= both
+        await asyncio.gather(self._there(reader, writer, far_writer), self._back(far_reader, writer))
+        self._writers -= both
+
+    async def _there(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, far_writer: asyncio.StreamWriter
+    ) -> None:
+        with contextlib.suppress(ConnectionError):
+            while data := await reader.read(65_536):
+                if self.lost and self.lost in data:
+                    writer.transport.abort()  # before the database can answer
+                    data = b"" if self.swallow else data
+                far_writer.write(data)
+                await far_writer.drain()
+        far_writer.close()
+
+    async def _back(self, far_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError):
+            while data := await far_reader.read(65_536):
+                writer.write(data)
+                await writer.drain()
+        writer.close()
+
+
+@contextlib.contextmanager
+def relayed(database_url: str) -> Iterator[tuple[Relay, str]]:
+    """A relay, and the URL of the database by way of it."""
+    url = make_url(database_url)
+    assert url.port is not None
+    relay = Relay(url.host or "127.0.0.1", url.port)
+    try:
+        yield relay, url.set(host="127.0.0.1", port=relay.port).render_as_string(hide_password=False)
+    finally:
+        relay.close()

@@ -1,0 +1,127 @@
+"""The published document says all, the same each time, and what it shows as an example is valid."""
+
+import json
+from typing import Any
+
+import pytest
+from jsonschema_rs import Draft202012Validator, meta
+
+from api.app import create_app
+from tasks.document import parse
+from tasks.names import KINDS, TEMPLATES
+from tests.api.conftest import Api
+from tests.api.serving import settings
+
+NOWHERE = "postgresql://nobody@127.0.0.1:1/nothing"
+
+
+def made() -> dict[str, Any]:
+    return create_app(settings(NOWHERE)).openapi()
+
+
+@pytest.fixture(scope="module")
+def document() -> dict[str, Any]:
+    return made()
+
+
+def validator(document: dict[str, Any], name: str) -> Draft202012Validator:
+    return Draft202012Validator({"$ref": f"#/components/schemas/{name}", "components": document["components"]})
+
+
+def operations(document: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    paths = document["paths"].items()
+    return [(f"{method} {path}", operation) for path, methods in paths for method, operation in methods.items()]
+
+
+def test_the_document_is_the_same_each_time_to_the_byte(document: dict[str, Any], api: Api) -> None:
+    assert json.dumps(made()) == json.dumps(document)
+    assert api.acme.http.get("/openapi.json").json() == document
+
+
+def test_every_schema_is_sound_and_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
+    for name in document["components"]["schemas"]:
+        meta.validate(document["components"]["schemas"][name])
+    text = json.dumps(document)
+    referred = {part.split('"')[0] for part in text.split('"#/components/schemas/')[1:]}
+    assert referred <= set(document["components"]["schemas"])
+    assert "HTTPValidationError" not in text
+
+
+def test_every_answer_but_success_is_a_problem(document: dict[str, Any]) -> None:
+    for name, operation in operations(document):
+        for status, answer in operation["responses"].items():
+            if int(status) >= 400:
+                assert list(answer["content"]) == ["application/problem+json"], (name, status)
+        assert "503" in operation["responses"] or name == "get /livez"
+        assert operation["summary"], name
+        assert operation.get("security") or name in {"get /livez", "get /readyz"}, name
+
+
+def test_every_kind_and_its_parameters_are_in_it(document: dict[str, Any]) -> None:
+    schemas = document["components"]["schemas"]
+    mapping = schemas["StepRequest"]["discriminator"]["mapping"]
+    assert set(mapping) == set(KINDS)
+    for kind in KINDS.values():
+        step = schemas[mapping[kind.name].rpartition("/")[2]]
+        assert set(step["properties"]) == {"kind", "use", *kind.params.model_fields}
+        assert step["additionalProperties"] is False
+        assert step["description"] == kind.summary
+
+
+EXAMPLES: list[Any] = [
+    {"steps": {"say": {"kind": "echo", "message": "hello"}}},
+    {
+        "steps": {"say": {"kind": "echo"}, "again": {"kind": "echo", "use": ["say"], "data": [1, None]}},
+        "priority": "low",
+    },
+    {"steps": {"thumbs": {"kind": "image.resize", "variants": [{"name": "small", "width": 320, "format": "webp"}]}}},
+    {
+        "steps": {"crm": {"kind": "http.call", "url": "https://example.com/in", "body": {"a": 1}}},
+        "metadata": {"a": "b"},
+    },
+    *({"template": name} for name in TEMPLATES),
+]
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_what_we_accept_is_valid_by_the_document(document: dict[str, Any], example: Any) -> None:
+    validator(document, "JobRequest").validate(example)
+    parse(example)
+
+
+REFUSED: list[Any] = [
+    {},
+    {"steps": {}},
+    {"steps": {"say": {"kind": "ecko"}}},
+    {"steps": {"say": {"kind": "echo", "mesage": 1}}},
+    {"steps": {"../say": {"kind": "echo"}}},
+    {"steps": {"say": {"kind": "echo"}}, "template": "thumbnails"},
+    {"steps": {"say": {"kind": "echo"}}, "priority": "urgent"},
+    {"steps": {"say": {"kind": "echo"}}, "colour": 1},
+    {"template": "thumbnail"},
+]
+
+
+@pytest.mark.parametrize("flawed", REFUSED)
+def test_what_we_refuse_is_invalid_by_the_document(document: dict[str, Any], flawed: Any) -> None:
+    assert not validator(document, "JobRequest").is_valid(flawed)
+
+
+def test_every_example_in_it_is_valid(document: dict[str, Any]) -> None:
+    found = [
+        (name, example)
+        for name, schema in document["components"]["schemas"].items()
+        for example in [schema.get("example"), *schema.get("examples", [])]
+        if example is not None
+    ]
+    assert ("JobRequest", {"template": "thumbnails"}) in found
+    for name, example in found:
+        validator(document, name).validate(example)
+
+
+def test_answers_are_valid_by_it(document: dict[str, Any], api: Api) -> None:
+    job = api.acme.post(json=EXAMPLES[1])
+    validator(document, "JobDocument").validate(job.json())
+    validator(document, "JobPage").validate(api.acme.get("/v1/jobs").json())
+    validator(document, "Problem").validate(api.acme.post(json={}).json())
+    validator(document, "Health").validate(api.acme.get("/readyz").json())
