@@ -7,8 +7,8 @@ from typing import BinaryIO, cast
 
 import pytest
 
-from api import client as client_module
 from api.client import ApiError, ConnectionFailed, Millrace, MillraceError, TimedOut, connection
+from api.client import millrace as client_module
 from api.client.sending import CHUNK
 from deploy.local.servers import Urls
 from tests.api.sink import ACCEPTED, answer, sink

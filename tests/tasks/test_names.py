@@ -10,6 +10,8 @@ import pytest
 from tasks.document import parse
 from tasks.names import KINDS, TEMPLATES, Kind, Params, Priority, kinds
 
+ROOT = Path(__file__).parents[2]
+
 
 def test_priorities_keep_their_order_as_ranks() -> None:
     assert [priority.rank for priority in Priority] == sorted(priority.rank for priority in Priority)
@@ -32,26 +34,9 @@ def test_two_kinds_of_one_name_are_refused() -> None:
         kinds([Kind(name="echo", summary="", params=Params, run="a:b")])
 
 
-# What docs/kinds.md shows, as a package of its own.
-PLUGIN = '''
-from typing import Annotated
-from pydantic import Field
-from tasks.names import Kind, Params
-from tasks.work import Work
-
-class Shout(Params):
-    """Says it louder."""
-    text: Annotated[str, Field(max_length=1000)]
-
-def run(work: Work, params: Shout) -> dict[str, str]:
-    return {"said": params.text.upper()}
-
-KIND = Kind(name="shout", summary="Says it louder.", params=Shout, run="shouting:run")
-'''
-
-
-def test_an_installed_package_brings_a_kind(tmp_path: Path) -> None:
-    (tmp_path / "shouting.py").write_text(PLUGIN)
+def test_the_kind_that_the_docs_show_works_from_a_package_of_its_own(tmp_path: Path) -> None:
+    example = (ROOT / "docs" / "kinds.md").read_text().split("```python\n")[1].split("```")[0]
+    (tmp_path / "shouting.py").write_text(example)
     info = tmp_path / "shouting-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: shouting\nVersion: 1.0\n")
@@ -65,10 +50,9 @@ def test_an_installed_package_brings_a_kind(tmp_path: Path) -> None:
         "said = function_of(kind)(None, kind.params(**spec.steps[0].params));"
         "print(json.dumps([sorted(KINDS), said, 'shout' in app.tasks]))"
     )
-    root = Path(__file__).parents[2]
     done = subprocess.run(
         [sys.executable, "-c", look],
-        env={"PYTHONPATH": f"{tmp_path}:{root}"},
+        env={"PYTHONPATH": f"{tmp_path}:{ROOT}"},
         capture_output=True,
         text=True,
         check=True,
