@@ -3,11 +3,12 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 from fastapi import Request
 
-from api.idempotent import LOCK_SECONDS, Held
+from api.idempotent import Held
 from api.schemas import job_document
 from api.service import Service
 from api.uploads import Intake
@@ -17,6 +18,7 @@ from storage.model import JobId, TenantId, new_job_id
 from tasks.document import JobSpec
 from tasks.submit import submit
 
+UNDO_SECONDS = 3600.0  # how long it is tried to undo what could not be undone at once
 AGAIN_SECONDS = 5.0
 DOUBT_SECONDS = 35.0  # longer than any statement may take: by then a commit that was under way has come to its end
 
@@ -29,7 +31,8 @@ async def accept(request: Request, service: Service, tenant_id: TenantId, held: 
     """Read the request, write the job and return its document. Raises what Intake.read and `submit` raise."""
     intake = Intake(service=service, tenant_id=tenant_id, job_id=new_job_id(), fingerprinted=held is not None)
     try:
-        spec = await intake.read(request)
+        async with held.renewed() if held else nullcontext():
+            spec = await intake.read(request)
     except BaseException:
         await service.to_its_end(_undo(service, intake, held))
         raise
@@ -72,7 +75,7 @@ async def _undo(service: Service, intake: Intake, held: Held | None) -> None:
 
 
 async def _try_again(undos: Sequence[Undo], seconds: float) -> None:
-    for _ in range(int(LOCK_SECONDS / seconds)):  # for as long as the key would be held anyway
+    for _ in range(int(UNDO_SECONDS / seconds)):
         await asyncio.sleep(seconds)
         undos = await _try(undos)
         if not undos:

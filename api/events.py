@@ -36,7 +36,10 @@ async def stream(
     job_id: str,
     service: Serving,
     caller: Reader,
-    last_event_id: Annotated[str | None, Header(description="go on after this event's number")] = None,
+    last_event_id: Annotated[
+        str | None,
+        Header(description="go on after this event's number", json_schema_extra={"pattern": openapi.EVENT_ID_PATTERN}),
+    ] = None,
 ) -> Response:
     """All events of the job from the first, or after `Last-Event-ID`; the stream ends with the job.
 
@@ -89,7 +92,7 @@ def _line(event: Event) -> str:
 
 
 def _number(last_event_id: str | None) -> int:
-    raw = last_event_id or "0"
+    raw = "0" if last_event_id is None else last_event_id
     if not raw.isascii() or not raw.isdigit() or len(raw) > 9:
         raise Refused(400, "last_event_id_invalid", "Last-Event-ID must be the id of an event of this stream, a number")
     return int(raw)

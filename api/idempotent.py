@@ -1,8 +1,11 @@
 """`Idempotency-Key` on requests that create: the same key and payload get the same answer, once made."""
 
+import asyncio
+import logging
 import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Annotated
 
 from fastapi import Header
@@ -11,10 +14,13 @@ from api.errors import Refused
 from api.service import Service
 from storage import idempotency
 from storage.database import Tx
+from storage.errors import StorageError
 from storage.model import Json, TenantId
 
-LOCK_SECONDS = 3600.0  # how long a request that died holds its key: longer than the longest upload
-_ALLOWED = re.compile(r"[\x21-\x7e]{1,255}")
+LOCK_SECONDS = 60.0  # how long a request that died holds its key; one that lives renews it
+log = logging.getLogger(__name__)
+
+_ALLOWED = re.compile(r"[!-~]{1,255}")  # what can be seen of ASCII
 
 KeyHeader = Annotated[
     str | None,
@@ -22,30 +28,52 @@ KeyHeader = Annotated[
         alias="Idempotency-Key",
         description="1 to 255 visible ASCII characters, your own: sent again with the same payload within 24 hours, "
         "the request gets the same answer and does nothing twice.",
+        json_schema_extra={"pattern": f"^{_ALLOWED.pattern}$"},
     ),
 ]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Held:
-    """A key that is ours to answer: `proof` shows that nobody has taken it over."""
+    """A key that is ours to answer: `token` shows that nobody has taken it over."""
 
     service: Service
     tenant_id: TenantId
     key: str
-    proof: datetime
+    token: str
 
     def answer(self, tx: Tx, fingerprint: bytes, given: Json) -> None:
         """Keep the answer, in the transaction that makes it true."""
-        idempotency.answer(tx, self.key, self.proof, fingerprint, given)
+        idempotency.answer(tx, self.key, self.token, fingerprint, given)
+
+    @asynccontextmanager
+    async def renewed(self) -> AsyncIterator[None]:
+        """Keep the key while the block runs, however long that is."""
+        renewing = asyncio.create_task(self._keep_renewing())
+        try:
+            yield
+        finally:
+            renewing.cancel()
 
     async def release(self) -> None:
         """Free the key: the request failed and may be tried again."""
         await self.service.blocking(self._release)
 
+    async def _keep_renewing(self) -> None:
+        while True:
+            await asyncio.sleep(LOCK_SECONDS / 3)
+            try:
+                await self.service.blocking(self._renew)
+            except StorageError as exc:  # if it goes on like this the key is lost, and `answer` will notice
+                log.warning("idempotency.renew_failed reason=%s", exc)
+
+    def _renew(self) -> None:
+        with self.service.database.begin(self.tenant_id) as tx:
+            idempotency.renew(tx, self.key, self.token, lock_seconds=LOCK_SECONDS)
+
     def _release(self) -> None:
         with self.service.database.begin(self.tenant_id) as tx:
-            idempotency.release(tx, self.key, self.proof)
+            idempotency.release(tx, self.key, self.token)
 
 
 def checked(key: str | None) -> str | None:
@@ -58,8 +86,8 @@ def checked(key: str | None) -> str | None:
 
 async def hold(service: Service, tenant_id: TenantId, key: str) -> Held | None:
     """Take the key; None if it has been answered before. Raises IdempotencyInFlight."""
-    proof = await service.blocking(_reserve, service, tenant_id, key)
-    return None if proof is None else Held(service=service, tenant_id=tenant_id, key=key, proof=proof)
+    token = await service.blocking(_reserve, service, tenant_id, key)
+    return None if token is None else Held(service=service, tenant_id=tenant_id, key=key, token=token)
 
 
 async def replay(service: Service, tenant_id: TenantId, key: str, fingerprint: bytes) -> Json:
@@ -67,7 +95,7 @@ async def replay(service: Service, tenant_id: TenantId, key: str, fingerprint: b
     return await service.blocking(_replay, service, tenant_id, key, fingerprint)
 
 
-def _reserve(service: Service, tenant_id: TenantId, key: str) -> datetime | None:
+def _reserve(service: Service, tenant_id: TenantId, key: str) -> str | None:
     with service.database.begin(tenant_id) as tx:
         return idempotency.reserve(tx, key, lock_seconds=LOCK_SECONDS)
 

@@ -55,7 +55,10 @@ async def index(
     caller: Reader,
     state: Annotated[JobState | None, Query(description="only jobs in this state")] = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
-    cursor: Annotated[str | None, Query(description="`next_cursor` of the page before")] = None,
+    cursor: Annotated[
+        str | None,
+        Query(description="`next_cursor` of the page before", json_schema_extra={"pattern": openapi.JOB_ID_PATTERN}),
+    ] = None,
 ) -> Response:
     """The tenant's jobs, newest first, without their steps."""
     if cursor is not None and not is_job_id(cursor):

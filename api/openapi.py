@@ -13,6 +13,10 @@ from tasks.names import KINDS, MAX_STEPS, NAME_PATTERN, TEMPLATES, Kind, Priorit
 
 Responses = dict[int | str, dict[str, Any]]
 
+# Told to readers of the document; the routes check more, and answer in their own words.
+JOB_ID_PATTERN = "^job_[0-7][0-9a-hjkmnp-tv-z]{25}$"
+EVENT_ID_PATTERN = "^[0-9]{1,9}$"
+
 ACCEPTED: Responses = {
     202: {
         "description": "The job is stored and will be done.",
@@ -21,15 +25,32 @@ ACCEPTED: Responses = {
 }
 EVENT_STREAM: Responses = {
     200: {
-        "description": "The events as they happen, each with `data` as EventDocument.",
-        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        "description": "The events as they happen.",
+        "content": {
+            "text/event-stream": {
+                "schema": {
+                    "type": "object",
+                    "description": "Each event: `id` is its number, `event` its type, `data` an EventDocument.",
+                    "properties": {
+                        "id": {"type": "string", "pattern": EVENT_ID_PATTERN},
+                        "event": {"type": "string"},
+                        "data": {
+                            "type": "string",
+                            "contentMediaType": "application/json",
+                            "contentSchema": {"$ref": "#/components/schemas/EventDocument"},
+                        },
+                    },
+                    "required": ["id", "event", "data"],
+                }
+            }
+        },
     },
     204: {"description": "The job has ended and all its events have been seen."},
 }
 FILE: Responses = {
     200: {
-        "description": "The bytes.",
-        "content": {"image/*": {"schema": {"type": "string", "format": "binary"}}},
+        "description": "The bytes, of the type that the output says.",
+        "content": {"*/*": {"schema": {"type": "string", "format": "binary"}}},
     },
     307: {
         "description": "A signed URL of the object store.",
@@ -92,6 +113,7 @@ def install(app: FastAPI, kinds: Mapping[str, Kind] = KINDS) -> None:
                 description=app.description,
                 routes=app.routes,
             )
+            _forget_null(made)
             schemas = made["components"]["schemas"]
             schemas.pop("HTTPValidationError", None)
             schemas.pop("ValidationError", None)
@@ -107,6 +129,14 @@ def install(app: FastAPI, kinds: Mapping[str, Kind] = KINDS) -> None:
 
 
 _REF = "#/components/schemas/{model}"
+
+
+def _forget_null(made: dict[str, Any]) -> None:
+    """A parameter is given or not; null, which FastAPI allows where Python has None, cannot be sent."""
+    for operation in (operation for methods in made["paths"].values() for operation in methods.values()):
+        for parameter in operation.get("parameters", ()):
+            options = [option for option in parameter["schema"].pop("anyOf", ()) if option != {"type": "null"}]
+            parameter["schema"] |= options[0] if options else {}
 
 
 def _plain(schema: dict[str, Any], components: dict[str, Any]) -> dict[str, Any]:

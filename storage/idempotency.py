@@ -1,8 +1,7 @@
 """Answers kept by Idempotency-Key: reserve before the work, answer in the transaction that does it."""
 
 import json
-from datetime import datetime
-from typing import cast
+import secrets
 
 from storage.database import PlatformTx, Tx
 from storage.errors import IdempotencyInFlight, IdempotencyMismatch
@@ -11,28 +10,42 @@ from storage.model import Json
 KEPT_HOURS = 24
 
 _RESERVE = """
-INSERT INTO idempotency (tenant_id, key, locked_until)
-VALUES (%(tenant)s, %(key)s, now() + make_interval(secs => %(seconds)s))
+INSERT INTO idempotency (tenant_id, key, token, locked_until)
+VALUES (%(tenant)s, %(key)s, %(token)s, now() + make_interval(secs => %(seconds)s))
 ON CONFLICT (tenant_id, key) DO UPDATE
-SET locked_until = excluded.locked_until, fingerprint = NULL, answer = NULL, created_at = now()
+SET token = excluded.token, locked_until = excluded.locked_until, fingerprint = NULL, answer = NULL, created_at = now()
 WHERE (idempotency.answer IS NULL AND idempotency.locked_until < now())
    OR idempotency.created_at < now() - make_interval(hours => %(hours)s)
-RETURNING locked_until
+RETURNING key
 """
 
 
-def reserve(tx: Tx, key: str, *, lock_seconds: float) -> datetime | None:
-    """Take the key for a new request and return the proof of it; None if it is answered already (call `replay`).
+def reserve(tx: Tx, key: str, *, lock_seconds: float) -> str | None:
+    """Take the key for a new request and return the token of it; None if it is answered already (call `replay`).
 
-    Raises IdempotencyInFlight while another request holds it. A request that died holds it for `lock_seconds`.
+    Raises IdempotencyInFlight while another request holds it. A request that does not `renew` holds it for
+    `lock_seconds`.
     """
-    taken = tx.sql(_RESERVE, key=key, seconds=lock_seconds, hours=KEPT_HOURS).one_or_none()
-    if taken is not None:
-        return cast(datetime, taken.locked_until)
+    token = secrets.token_urlsafe(12)
+    taken = tx.sql(_RESERVE, key=key, token=token, seconds=lock_seconds, hours=KEPT_HOURS)
+    if taken.one_or_none() is not None:
+        return token
     row = tx.sql("SELECT answer FROM idempotency WHERE tenant_id = %(tenant)s AND key = %(key)s", key=key).one_or_none()
     if row is None or row.answer is None:
         raise IdempotencyInFlight(key)
     return None
+
+
+def renew(tx: Tx, key: str, token: str, *, lock_seconds: float) -> bool:
+    """Hold the key for another `lock_seconds`; False if another request has taken it over."""
+    done = tx.sql(
+        "UPDATE idempotency SET locked_until = now() + make_interval(secs => %(seconds)s)"
+        " WHERE tenant_id = %(tenant)s AND key = %(key)s AND token = %(token)s",
+        key=key,
+        token=token,
+        seconds=lock_seconds,
+    )
+    return done.rowcount == 1
 
 
 def replay(tx: Tx, key: str, fingerprint: bytes) -> Json:
@@ -47,16 +60,17 @@ def replay(tx: Tx, key: str, fingerprint: bytes) -> Json:
     return row.answer
 
 
-def answer(tx: Tx, key: str, proof: datetime, fingerprint: bytes, given: Json) -> None:
+def answer(tx: Tx, key: str, token: str, fingerprint: bytes, given: Json) -> None:
     """Keep the answer, in the transaction that makes it true.
 
     Raises IdempotencyInFlight if the request took so long that another one has taken the key over.
     """
     done = tx.sql(
-        "UPDATE idempotency SET fingerprint = %(fingerprint)s, answer = %(answer)s::jsonb, locked_until = NULL"
-        " WHERE tenant_id = %(tenant)s AND key = %(key)s AND locked_until = %(proof)s",
+        "UPDATE idempotency"
+        " SET fingerprint = %(fingerprint)s, answer = %(answer)s::jsonb, token = NULL, locked_until = NULL"
+        " WHERE tenant_id = %(tenant)s AND key = %(key)s AND token = %(token)s",
         key=key,
-        proof=proof,
+        token=token,
         fingerprint=fingerprint,
         answer=json.dumps(given),
     )
@@ -75,10 +89,10 @@ def forget_old(tx: PlatformTx, *, limit: int) -> int:
     return int(done.rowcount)
 
 
-def release(tx: Tx, key: str, proof: datetime) -> None:
+def release(tx: Tx, key: str, token: str) -> None:
     """Free a key whose request failed, so that it may be tried again."""
     tx.sql(
-        "DELETE FROM idempotency WHERE tenant_id = %(tenant)s AND key = %(key)s AND locked_until = %(proof)s",
+        "DELETE FROM idempotency WHERE tenant_id = %(tenant)s AND key = %(key)s AND token = %(token)s",
         key=key,
-        proof=proof,
+        token=token,
     )

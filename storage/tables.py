@@ -163,6 +163,7 @@ idempotency = Table(
     Column("key", Text, primary_key=True),
     Column("fingerprint", LargeBinary),  # SHA-256 of the payload; null while the request is in flight
     Column("answer", JSONB),
-    Column("locked_until", TIME),  # null once answered; a request that died unlocks by time
+    Column("token", Text),  # of the request that holds the key; null once answered
+    Column("locked_until", TIME),  # a request that died unlocks by time
     Column("created_at", TIME, nullable=False, server_default=NOW, index=True),
 )

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
+from itertools import islice
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -17,6 +18,8 @@ from tasks.names import KINDS, MAX_STEPS, NAME_PATTERN, TEMPLATES, Kind, Priorit
 MAX_DEPTH = 32  # levels of arrays and objects
 MAX_VALUES = 100_000
 MAX_METADATA_BYTES = 16_384
+MAX_FLAWS = 20  # told at once: whoever sends more does not read them, and each one costs time
+MAX_FIELDS = 64  # of a step: more than any kind has
 _NAME = re.compile(NAME_PATTERN.removeprefix("^").removesuffix("$"))
 _FIELDS = ("template", "steps", "priority", "metadata")
 _STEP_FIELDS = ("kind", "use")
@@ -57,23 +60,27 @@ def parse_json(raw: bytes) -> Any:
         raise InvalidDocument([Flaw(pointer="", detail=f"this is not JSON: {exc}")]) from exc
     flaws = list(_uncarriable(value))
     if flaws:
-        raise InvalidDocument(flaws[:20])
+        raise InvalidDocument(flaws[:MAX_FLAWS])
     return value
 
 
 def parse(document: Any, *, kinds: Mapping[str, Kind] = KINDS) -> JobSpec:
-    """Check a job's document against the kinds; raises InvalidDocument with every flaw that was found."""
+    """Check a job's document against the kinds; raises InvalidDocument with its flaws, MAX_FLAWS at most."""
     if not isinstance(document, dict):
         raise InvalidDocument([Flaw(pointer="", detail="a job is a JSON object with steps or a template")])
-    flaws = list(_unknown_fields("", document, _FIELDS))
+    flaws = list(islice(_unknown_fields("", document, _FIELDS), MAX_FLAWS))
     steps_at, steps = _steps_of(document, flaws)
-    specs = [_step(f"{steps_at}/{escape(name)}", name, step, steps, kinds, flaws) for name, step in steps.items()]
+    specs: list[StepSpec | None] = []
+    for name, step in steps.items():
+        if len(flaws) >= MAX_FLAWS:
+            break
+        specs.append(_step(f"{steps_at}/{escape(name)}", name, step, steps, kinds, flaws))
     priority = _priority(document.get("priority", "normal"), flaws)
     metadata = _metadata(document.get("metadata", {}), flaws)
     if not flaws:
         _check_order(steps_at, [spec for spec in specs if spec], flaws)
     if flaws:
-        raise InvalidDocument(flaws)
+        raise InvalidDocument(flaws[:MAX_FLAWS])
     return JobSpec(steps=tuple(spec for spec in specs if spec), priority=priority, metadata=metadata)
 
 
@@ -90,14 +97,15 @@ def nearest(word: str, known: Iterable[str]) -> str:
 
 def flaws_of(exc: ValidationError, model: type[BaseModel], at: str) -> list[Flaw]:
     """What pydantic found, as our flaws; an unknown field names the nearest right one."""
-    return [_flaw(error, model, at) for error in exc.errors(include_url=False, include_input=False)]
+    errors = exc.errors(include_url=False, include_input=False)[:MAX_FLAWS]
+    return [_flaw(error, model, at) for error in errors]
 
 
 def _steps_of(document: Mapping[str, Any], flaws: list[Flaw]) -> tuple[str, Mapping[str, Any]]:
     template, steps = document.get("template"), document.get("steps")
-    if (template is None) == (steps is None):
+    if ("template" in document) == ("steps" in document):
         flaws.append(Flaw(pointer="", detail="give either steps or a template"))
-    elif template is not None:
+    elif "template" in document:
         if isinstance(template, str) and template in TEMPLATES:
             return "", TEMPLATES[template]["steps"]
         hint = nearest(str(template), TEMPLATES)
@@ -123,8 +131,16 @@ def _step(
     if not isinstance(step, dict):
         flaws.append(Flaw(pointer=at, detail="a step is an object with a kind and its parameters"))
         return None
+    if len(step) > MAX_FIELDS:
+        flaws.append(Flaw(pointer=at, detail=f"has {len(step)} fields; a step has at most {MAX_FIELDS}"))
+        return None
     use = _use(at, name, step.get("use", []), steps, flaws)
-    kind = kinds.get(step["kind"]) if isinstance(step.get("kind"), str) else None
+    if "kind" not in step:
+        near = difflib.get_close_matches("kind", [field[:100] for field in step], n=1, cutoff=0.6)
+        misspelt = f", and not {near[0]!r}" if near else ""
+        flaws.append(Flaw(pointer=at, detail=f"a step needs its 'kind'{misspelt}; there are: {_list(kinds)}"))
+        return None
+    kind = kinds.get(step["kind"]) if isinstance(step["kind"], str) else None
     if kind is None:
         hint = nearest(str(step.get("kind", "")), kinds)
         flaws.append(Flaw(pointer=f"{at}/kind", detail=f"there is no such kind{hint}; there are: {_list(kinds)}"))
@@ -141,6 +157,9 @@ def _step(
 def _use(at: str, name: str, use: Any, steps: Mapping[str, Any], flaws: list[Flaw]) -> tuple[str, ...]:
     if not isinstance(use, list) or not all(isinstance(other, str) for other in use):
         flaws.append(Flaw(pointer=f"{at}/use", detail="must be a list of names of steps"))
+        return ()
+    if len(use) > MAX_STEPS:
+        flaws.append(Flaw(pointer=f"{at}/use", detail=f"names {len(use)} steps; a job has at most {MAX_STEPS}"))
         return ()
     for position, other in enumerate(use):
         pointer = f"{at}/use/{position}"
@@ -181,8 +200,8 @@ def _metadata(value: Any, flaws: list[Flaw]) -> Mapping[str, Any]:
     if not isinstance(value, dict):
         flaws.append(Flaw(pointer="/metadata", detail="must be an object"))
         return {}
-    if sum(len(str(part)) for part in value.items()) > MAX_METADATA_BYTES:
-        flaws.append(Flaw(pointer="/metadata", detail=f"is larger than {MAX_METADATA_BYTES} bytes"))
+    if len(to_json(value)) > MAX_METADATA_BYTES:
+        flaws.append(Flaw(pointer="/metadata", detail=f"is larger than {MAX_METADATA_BYTES} bytes as JSON"))
     return value
 
 

@@ -57,7 +57,7 @@ BAD = {
 }
 
 
-@pytest.mark.parametrize("name", BAD)
+@pytest.mark.parametrize("name", ["DATABASE_URL", "PORT"])  # storage's and our own
 def test_a_bad_variable_stops_the_start_with_one_line_that_names_it(env: dict[str, str], name: str) -> None:
     done = run(env | {name: BAD[name][0]})
     lines = done.stderr.strip().splitlines()

@@ -56,7 +56,7 @@ FLAWED: dict[str, tuple[Any, list[str]]] = {
     "unknown field of a variant": (resize(widht=3), ["/steps/thumbs/variants/0/widht"]),
     "field that needs escaping": ({**step(), "a/b~c": 1}, ["/a~1b~0c"]),
     "unknown kind": ({"steps": {"say": {"kind": "ecko"}}}, [f"{SAY}/kind"]),
-    "no kind": ({"steps": {"say": {}}}, [f"{SAY}/kind"]),
+    "no kind": ({"steps": {"say": {}}}, [SAY]),
     "kind of a wrong type": ({"steps": {"say": {"kind": ["echo"]}}}, [f"{SAY}/kind"]),
     "parameter of a wrong type": (step(message=5), [f"{SAY}/message"]),
     "number as text": (step(sleep_seconds="1"), [f"{SAY}/sleep_seconds"]),
@@ -165,6 +165,26 @@ def test_every_flaw_is_told_at_once(api: Api) -> None:
         "/metadata",
         "/colour",
     }
+
+
+FLOODS: dict[str, Any] = {
+    "unknown fields": {f"stps{number}": 1 for number in range(40_000)},
+    "unknown fields of a step": step(**{f"mess{number}": 1 for number in range(40_000)}),
+    "unknown fields of variants": resize(**{f"widht{number}": 1 for number in range(40_000)}),
+    "unknown names in one use": {
+        "steps": {**{f"step-number-{n}": {"kind": "echo"} for n in range(99)}, "say": {"use": ["step-numbex"] * 40_000}}
+    },
+    "unknown names in every use": {
+        "steps": {f"step-number-{n}": {"use": [f"step-numbe-{m}" for m in range(99)]} for n in range(100)}
+    },
+}
+
+
+@pytest.mark.timeout(30)  # told in full, each would take minutes
+@pytest.mark.parametrize("what", FLOODS)
+def test_a_flood_of_flaws_is_told_in_part_and_costs_no_time(api: Api, what: str) -> None:
+    told = api.acme.post(json=FLOODS[what])
+    assert (told.status_code, len(told.json()["errors"]) <= 20) == (422, True)
 
 
 def test_the_deepest_document_that_may_be_sent_is_accepted(api: Api) -> None:

@@ -78,11 +78,9 @@ def test_the_bytes_of_a_file_arrive_as_they_were_sent(any_api: Api, form: str, s
 
 def test_a_photograph_sent_by_an_ordinary_client_is_accepted(any_api: Api, photos: Path) -> None:
     photo = next(path for path in sorted(photos.iterdir()) if path.suffix in {".jpg", ".jpeg"})
-    files = {
-        "job": (None, json.dumps(RESIZE), "application/json"),
-        "file": (photo.name, photo.open("rb"), "image/jpeg"),
-    }
-    document = accepted(any_api.acme.post(files=files))
+    with photo.open("rb") as opened:
+        files = {"job": (None, json.dumps(RESIZE), "application/json"), "file": (photo.name, opened, "image/jpeg")}
+        document = accepted(any_api.acme.post(files=files))
     assert document["input"]["filename"] == photo.name
     assert stored(any_api, any_api.acme.tenant, document["id"])[1] == photo.read_bytes()
 

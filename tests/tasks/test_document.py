@@ -57,7 +57,11 @@ FLAWED: dict[str, tuple[Any, str, str]] = {
     "misspelt template": ({"template": "thumbnail"}, "/template", "did you mean 'thumbnails'?"),
     "template of a wrong type": ({"template": 3}, "/template", "there are: thumbnails"),
     "misspelt kind": (step(kind="ecko"), "/steps/a/kind", "did you mean 'echo'?"),
-    "no kind": (step(message="x"), "/steps/a/kind", "there are: image.resize"),
+    "no kind": (step(message="x"), "/steps/a", "needs its 'kind'; there are: image.resize"),
+    "misspelt kind field": (step(kid="echo"), "/steps/a", "needs its 'kind', and not 'kid'"),
+    "no template": ({"template": None}, "/template", "there is no such template"),
+    "many steps in use": (step(kind="echo", use=["b"] * 1000), "/steps/a/use", "at most 100"),
+    "many fields": (step(kind="echo", **{f"f{n}": 1 for n in range(100)}), "/steps/a", "at most 64"),
     "kind of a wrong type": (step(kind=["echo"]), "/steps/a/kind", "there is no such kind"),
     "step of a wrong type": ({"steps": {"a": 1}}, "/steps/a", "object with a kind"),
     "misspelt parameter": (step(kind="echo", mesage="x"), "/steps/a/mesage", "did you mean 'message'?"),
@@ -140,6 +144,10 @@ def test_each_flaw_is_named_by_its_place(case: str) -> None:
 def test_all_flaws_are_named_at_once() -> None:
     document = {"steps": {"a": {"kind": "ecko"}, "b": {"kind": "echo", "x": 1}}, "priority": 1}
     assert [pointer for pointer, _ in flaws(document)] == ["/steps/a/kind", "/steps/b/x", "/priority"]
+
+
+def test_of_many_flaws_the_first_twenty_are_told() -> None:
+    assert len(flaws({"steps": {f"s{n}": {"kind": "ecko"} for n in range(90)}})) == 20
 
 
 def test_a_hundred_steps_in_a_row_are_taken() -> None:

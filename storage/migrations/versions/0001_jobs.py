@@ -108,6 +108,7 @@ CREATE TABLE idempotency (
   key text NOT NULL,
   fingerprint bytea,
   answer jsonb,
+  token text,
   locked_until timestamptz,
   created_at timestamptz NOT NULL DEFAULT now(),
   CONSTRAINT pk_idempotency PRIMARY KEY (tenant_id, key)

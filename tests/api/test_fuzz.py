@@ -1,0 +1,73 @@
+"""The published document, taken at its word: no request that it allows, or forbids, gets an answer it does not show."""
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import schemathesis
+from schemathesis.engine import StopReason, events, from_schema
+from schemathesis.schemas import BaseSchema
+
+from tests.api.conftest import Api
+from tests.api.working import working
+
+# Longer, by hand: FUZZ_EXAMPLES=300 pytest --timeout=0 tests/api/test_fuzz.py
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "50"))
+
+SUBMITTING = {
+    "include-method": "POST",
+    # What JSON Schema cannot say is refused by 415 and 422: whether a step finds a file, whether `use` names a step and
+    # goes round in circles, whether names differ, whether a bare file comes with its template.
+    "checks": {"positive_data_acceptance": {"expected-statuses": ["2xx", "409", "415", "422"]}},
+}
+
+CONFIG: dict[str, Any] = {
+    "seed": 1,
+    "generation": {"deterministic": True, "max-examples": EXAMPLES, "no-shrink": True},
+    "phases": {"stateful": {"generation": {"max-examples": EXAMPLES // 2}, "max-steps": 4}},
+    "continue-on-failure": True,
+    "request-timeout": 15.0,
+    "max-stream-events": 20,
+    "operations": [SUBMITTING],
+}
+
+
+@pytest.fixture
+def published(own_api: Api) -> Iterator[BaseSchema]:
+    """The document, as the server publishes it, before a platform whose steps all succeed."""
+    headers = {"Authorization": f"Bearer {own_api.acme.key}"}
+    config = schemathesis.Config.from_dict({**CONFIG, "headers": headers})
+    with working(own_api):
+        yield schemathesis.openapi.from_url(f"{own_api.url}/openapi.json", config=config)
+
+
+def test_no_answer_is_outside_the_document(published: BaseSchema) -> None:
+    wrong: dict[str, str] = {}
+    asked = 0
+    for event in from_schema(published).execute():
+        match event:
+            case events.ScenarioFinished():
+                asked += len(event.recorder.interactions)
+                wrong |= flaws(event)
+            case events.NonFatalError():
+                wrong[event.label] = str(event.info)
+            case events.FatalError():
+                raise event.exception
+            case events.EngineFinished():
+                assert event.stop_reason is StopReason.COMPLETED
+    assert not wrong, "\n\n".join(f"{what}\n{how}" for what, how in wrong.items())
+    assert asked > EXAMPLES * len(published.raw_schema["paths"])
+
+
+def flaws(event: events.ScenarioFinished) -> dict[str, str]:
+    """What failed and how to see it again, one of each sort."""
+    found: dict[str, str] = {}
+    for checks in event.recorder.checks.values():
+        for check in checks:
+            if check.failure_info is not None:
+                failure = check.failure_info.failure
+                found[f"{event.recorder.label}: {failure.title}"] = (
+                    f"{failure.message}\n{check.failure_info.code_sample}"
+                )
+    return found
