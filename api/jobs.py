@@ -121,7 +121,7 @@ def _page(service: Service, caller: Principal, state: JobState | None, before: J
 
 
 def _find(service: Service, caller: Principal, job_id: JobId) -> Job | None:
-    with service.database.read(caller.tenant_id) as tx:
+    with service.database.snapshot(caller.tenant_id) as tx:
         return jobs.find(tx, job_id)
 
 

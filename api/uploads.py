@@ -5,10 +5,11 @@ import re
 from collections.abc import AsyncIterable, AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any
 from urllib.parse import unquote
 
+from anyio import to_thread
 from fastapi import Request
+from pydantic_core import to_json
 
 from api.errors import Refused
 from api.multipart import MAX_AROUND_BYTES, Part, parts
@@ -19,6 +20,7 @@ from tasks.document import JobSpec, escape, nearest, parse, parse_json
 from tasks.errors import Flaw, InvalidDocument
 
 PARTS = ("file", "job")
+LARGE_DOCUMENT_BYTES = 8192
 MAX_FILENAME = 255
 _MEDIA_TYPE = re.compile(r"[a-z0-9!#$&^_.+-]{1,64}/[a-z0-9!#$&^_.+-]{1,64}")
 
@@ -56,11 +58,11 @@ class Intake:
         if media_type == "multipart/form-data":
             await self._read_parts(content_type, request, template)
         elif template is not None:
-            self._take_document({"template": template}, template.encode())
+            await self._take_document(to_json({"template": template}))
             await self._take_file(request.stream(), filename="upload", content_type=media_type)
         elif media_type == "application/json":
             raw = await _collect(request.stream(), self.service.settings.max_job_bytes, "the job's document")
-            self._take_document(parse_json(raw), raw)
+            await self._take_document(raw)
         else:
             detail = (
                 "send application/json, multipart/form-data with 'file' and 'job', or the bare file with ?template="
@@ -77,7 +79,7 @@ class Intake:
 
     async def _read_parts(self, content_type: str, request: Request, template: str | None) -> None:
         if template is not None:
-            self._take_document({"template": template}, template.encode())
+            await self._take_document(to_json({"template": template}))
         async with aclosing(parts(content_type, request.stream())) as received:
             async for part in received:
                 await self._take_part(part)
@@ -85,7 +87,7 @@ class Intake:
     async def _take_part(self, part: Part) -> None:
         if part.name == "job" and self.spec is None:
             raw = await _collect(part.chunks, self.service.settings.max_job_bytes, "the job's document")
-            self._take_document(parse_json(raw), raw)
+            await self._take_document(raw)
         elif part.name == "file" and self.file is None:
             filename = part.filename or "upload"
             await self._take_file(part.chunks, filename=filename, content_type=part.content_type.lower())
@@ -95,8 +97,11 @@ class Intake:
             hint = nearest(part.name, PARTS) or f"; there are: {', '.join(PARTS)}"
             raise _flaw(f"/{escape(part.name[:64])}", f"unknown part{hint}")
 
-    def _take_document(self, document: Any, raw: bytes) -> None:
-        self.spec = parse(document)
+    async def _take_document(self, raw: bytes) -> None:
+        if len(raw) > LARGE_DOCUMENT_BYTES:  # checking it may take a while: not on the event loop
+            self.spec = await to_thread.run_sync(_spec_of, raw)
+        else:
+            self.spec = _spec_of(raw)
         self._job_digest = hashlib.sha256(raw).digest()
 
     async def _take_file(self, chunks: AsyncIterable[bytes], *, filename: str, content_type: str) -> None:
@@ -124,6 +129,10 @@ class Intake:
         most = limits.max_upload_bytes + limits.max_job_bytes + MAX_AROUND_BYTES
         if declared.isascii() and declared.isdigit() and int(declared[:20]) > most:
             raise _too_large("the file", limits.max_upload_bytes)
+
+
+def _spec_of(raw: bytes) -> JobSpec:
+    return parse(parse_json(raw))
 
 
 class _Counted:

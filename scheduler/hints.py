@@ -1,5 +1,6 @@
 """The broker as the relay sees it: sends the hint that a step may run, and tells how many hints a queue holds."""
 
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -12,6 +13,8 @@ from scheduler.errors import BrokerUnavailable
 from storage.model import Runnable
 from tasks.names import KINDS, Kind
 
+log = logging.getLogger(__name__)
+
 
 class Hints:
     """One connection to the broker, made at the first use and again after an error. Not for use by several threads."""
@@ -19,12 +22,19 @@ class Hints:
     def __init__(self, *, kinds: Mapping[str, Kind] = KINDS) -> None:
         self._app = Celery("millrace-relay", set_as_current=False)
         self._app.config_from_object("celeryconfig")
+        self._queues = frozenset(self._app.amqp.queues)
         self._kinds = kinds
         self._connection: Connection | None = None
         self._producer: Producer | None = None
 
     def send(self, step: Runnable) -> None:
-        """Tell the workers of the step's queue that it may run. Raises BrokerUnavailable."""
+        """Tell the workers of the step's queue that it may run. Raises BrokerUnavailable.
+
+        A queue that this version does not know is logged and left: the step is looked at again with the lost hints.
+        """
+        if step.queue not in self._queues:
+            log.error("hints.queue_unknown queue=%s kind=%s step=%s", step.queue, step.kind, step.step_id)
+            return
         kind = self._kinds.get(step.kind)
         with self._as_ours() as connection:
             if self._producer is None:

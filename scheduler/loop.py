@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Mapping
 
 from scheduler.errors import SchedulerError
@@ -11,6 +12,7 @@ log = logging.getLogger(__name__)
 
 Loop = Callable[[threading.Event], None]  # returns when the event is set
 
+GOOD_RUN_SECONDS = 30.0  # after a run this long a failure counts as the first
 MAX_PAUSE_SECONDS = 5.0  # a database that comes back is noticed within this time
 
 
@@ -22,19 +24,24 @@ def keep(loops: Mapping[str, Loop], stop: threading.Event) -> None:
     log.info("scheduler.ready loops=%s", ",".join(loops))
     for thread in threads:
         thread.join()
+    if not stop.is_set():
+        raise SchedulerError("every loop has ended, and nobody told them to")
 
 
 def _keep_one(name: str, loop: Loop, stop: threading.Event) -> None:
     failures = 0
     while not stop.is_set():
+        began = time.monotonic()
         try:
             loop(stop)
-            failures = 0
         except (StorageError, SchedulerError) as exc:
-            failures += 1
-            log.warning("loop.interrupted loop=%s failures=%s reason=%s", name, failures, exc)
+            log.warning("loop.interrupted loop=%s failures=%s reason=%s", name, failures + 1, exc)
         except Exception:
-            failures += 1
-            log.exception("loop.failed loop=%s failures=%s", name, failures)
-        if failures:
-            stop.wait(min(0.25 * 2**failures, MAX_PAUSE_SECONDS))
+            log.exception("loop.failed loop=%s failures=%s", name, failures + 1)
+        failures = 1 if time.monotonic() - began > GOOD_RUN_SECONDS else failures + 1
+        stop.wait(pause_seconds(failures))
+
+
+def pause_seconds(failures: int) -> float:
+    """How long to wait before trying again after so many failures in a row."""
+    return min(0.25 * 2.0 ** min(failures, 10), MAX_PAUSE_SECONDS)

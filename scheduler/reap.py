@@ -9,7 +9,8 @@ import time
 
 from storage import idempotency, runnable, steps
 from storage.database import Database
-from storage.model import PublicError
+from storage.errors import StorageError
+from storage.model import Claim, PublicError
 
 log = logging.getLogger(__name__)
 
@@ -26,8 +27,7 @@ def reap(database: Database, stop: threading.Event) -> None:
     """Reap until `stop` is set. Raises DatabaseUnavailable: call it again."""
     swept = 0.0
     while not stop.wait(INTERVAL_SECONDS):
-        while reap_once(database) == BATCH:
-            pass
+        reap_once(database)
         if time.monotonic() - swept > SWEEP_SECONDS:
             sweep(database)
             swept = time.monotonic()
@@ -38,11 +38,21 @@ def reap_once(database: Database) -> int:
     with database.platform_read() as tx:
         expired = runnable.expired_leases(tx, limit=BATCH)
     for claim in expired:
+        _take_back(database, claim)
+    return len(expired)
+
+
+def _take_back(database: Database, claim: Claim) -> None:
+    try:
         with database.begin(claim.tenant_id) as tx:
+            # A job whose row somebody holds must not keep the others waiting: its turn comes again.
+            tx.sql("SET LOCAL lock_timeout = '1s'")
             taken = steps.lose(tx, claim, LEASE_EXPIRED, only_if_expired=True)
+    except StorageError as exc:
+        log.warning("reap.put_off step=%s reason=%s", claim.step_id, exc)
+    else:
         if taken:
             log.warning("reap.lease_expired step=%s kind=%s attempt=%s", claim.step_id, claim.kind, claim.attempt)
-    return len(expired)
 
 
 def sweep(database: Database) -> None:

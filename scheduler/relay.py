@@ -7,6 +7,7 @@ a message twice, never not at all, and a worker that gets it twice finds the ste
 import logging
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 import psycopg
@@ -19,7 +20,7 @@ from storage.events import READY_CHANNEL
 
 log = logging.getLogger(__name__)
 
-BATCH = 500  # steps per transaction
+BATCH = 100  # steps per transaction: what is sent twice when one of them cannot be sent
 POLL_SECONDS = 1.0  # how often it looks without being woken
 CHECK_SECONDS = 5.0  # how often it looks for hints that were lost
 LOST_AFTER_SECONDS = 10.0  # a hint this old, not taken, while the queue is empty, is taken for lost
@@ -55,19 +56,31 @@ def publish(database: Database, hints: Hints) -> int:
 def find_lost(database: Database, hints: Hints) -> int:
     """Have hints sent again that no queue holds any more: the broker was wiped, or a worker died with them in hand.
 
-    Returns how many. A worker may still hold some of them: it will find those steps taken.
+    They are old and their queue is empty, or one that was sent well after them has been taken already. Returns how
+    many. A worker may still hold some of them, behind a long step: it will find those steps taken.
     """
     with database.platform() as tx:
         queues = runnable.queues_with_old_hints(tx, older_than_seconds=LOST_AFTER_SECONDS)
     empty = [queue for queue in queues if hints.waiting(queue) == 0]
-    if not empty:
-        return 0
-    with database.platform() as tx:
-        again = runnable.unpublish(tx, empty, older_than_seconds=LOST_AFTER_SECONDS, limit=BATCH)
-    if again:
-        log.warning("relay.hints_lost queues=%s steps=%s", ",".join(empty), again)
+    found = _again(database, lambda tx: runnable.unpublish_overtaken(tx, by_seconds=LOST_AFTER_SECONDS, limit=BATCH))
+    if empty:
+        age = LOST_AFTER_SECONDS
+        found += _again(database, lambda tx: runnable.unpublish(tx, empty, older_than_seconds=age, limit=BATCH))
+    if found:
+        log.warning("relay.hints_lost steps=%s empty_queues=%s", found, ",".join(empty))
         publish(database, hints)
-    return again
+    return found
+
+
+def _again(database: Database, unpublish: Callable[[PlatformTx], int]) -> int:
+    """Unpublish batch by batch until nothing is left; returns how many there were."""
+    found = 0
+    while True:
+        with database.platform() as tx:
+            batch = unpublish(tx)
+        found += batch
+        if batch < BATCH:
+            return found
 
 
 def _publish_batch(tx: PlatformTx, hints: Hints) -> int:

@@ -9,13 +9,14 @@ import psycopg
 from psycopg.conninfo import make_conninfo
 from sqlalchemy import Connection, CursorResult, Executable, create_engine, text
 from sqlalchemy.engine import Engine, make_url
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DataError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from storage.errors import DatabaseUnavailable
+from storage.errors import DatabaseRefused, DatabaseUnavailable, NotStorable
 from storage.model import TenantId
 from storage.settings import DatabaseSettings
 
+FROZEN_TIMEOUT_MS = 15_000  # between two statements of a transaction
 STATEMENT_TIMEOUT_MS = 30_000  # nothing that we ask takes longer; a stuck statement must not hold a lock for ever
 
 
@@ -52,12 +53,13 @@ class PlatformTx:
 
 
 class Database:
-    """The pool of connections. Make it after a fork, or call `forget` in the child."""
+    """The pool of connections. Make it after a fork: a child must not use its parent's."""
 
     def __init__(self, settings: DatabaseSettings) -> None:
         self.settings = settings
         self._engine = _engine(settings)
         self._reading = self._engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._snapshots = self._engine.execution_options(isolation_level="REPEATABLE READ")
 
     @contextmanager
     def begin(self, tenant_id: TenantId) -> Iterator[Tx]:
@@ -69,6 +71,12 @@ class Database:
     def read(self, tenant_id: TenantId) -> Iterator[Tx]:
         """Single statements without a transaction around them: one round trip each."""
         with _as_ours(), self._reading.connect() as connection:
+            yield Tx(tenant_id=tenant_id, connection=connection)
+
+    @contextmanager
+    def snapshot(self, tenant_id: TenantId) -> Iterator[Tx]:
+        """For several questions about one moment: what is committed in between is not seen."""
+        with _as_ours(), self._snapshots.begin() as connection:
             yield Tx(tenant_id=tenant_id, connection=connection)
 
     @contextmanager
@@ -106,10 +114,17 @@ class Database:
 # A server that vanished without a word is noticed within about 15 s instead of hours.
 _KEEPALIVE = {"keepalives_idle": 5, "keepalives_interval": 3, "keepalives_count": 3, "tcp_user_timeout": 15_000}
 
+# The server's side of the same, and the end of a transaction whose owner froze in it, with the locks it holds. Behind a
+# pooler these are for the role to set, see docs/real-servers.md.
+_OPTIONS = (
+    f"-c statement_timeout={STATEMENT_TIMEOUT_MS} -c idle_in_transaction_session_timeout={FROZEN_TIMEOUT_MS}"
+    " -c tcp_keepalives_idle=5 -c tcp_keepalives_interval=3 -c tcp_keepalives_count=3"
+)
+
 
 def _engine(settings: DatabaseSettings) -> Engine:
     pooled = settings.url != settings.direct_url  # a PgBouncer stands between: no prepared statements, no options
-    session = {"prepare_threshold": None} if pooled else {"options": f"-c statement_timeout={STATEMENT_TIMEOUT_MS}"}
+    session = {"prepare_threshold": None} if pooled else {"options": _OPTIONS}
     return create_engine(
         make_url(settings.url).set(drivername="postgresql+psycopg"),
         pool_size=settings.pool_size,
@@ -124,12 +139,14 @@ def _engine(settings: DatabaseSettings) -> Engine:
 def _as_ours() -> Iterator[None]:
     try:
         yield
+    except DataError as exc:
+        raise NotStorable(_reason(exc)) from exc
     except (OperationalError, InterfaceError, PoolTimeout) as exc:
         raise DatabaseUnavailable(_reason(exc)) from exc
     except DBAPIError as exc:
         if exc.connection_invalidated:
             raise DatabaseUnavailable(_reason(exc)) from exc
-        raise
+        raise DatabaseRefused(_reason(exc)) from exc
 
 
 def _reason(exc: Exception) -> str:

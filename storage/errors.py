@@ -13,6 +13,14 @@ class DatabaseUnavailable(StorageError):
     """PostgreSQL does not answer now; the same call may work later."""
 
 
+class DatabaseRefused(StorageError):
+    """PostgreSQL will not do this, however often it is asked: the statement or the data is wrong."""
+
+
+class NotStorable(DatabaseRefused):
+    """A value cannot be stored in its column."""
+
+
 class ObjectMissing(StorageError):
     """No object stands under this key."""
 

@@ -20,8 +20,9 @@ WITH numbered AS (
   WHERE tenant_id = %(tenant)s AND id = %(job)s
   RETURNING event_seq - %(count)s AS before
 ), written AS (
-  INSERT INTO events (tenant_id, job_id, seq, type, data)
-  SELECT %(tenant)s, %(job)s, numbered.before + item.number, item.value ->> 'type', item.value -> 'data'
+  INSERT INTO events (tenant_id, job_id, seq, type, data, at)
+  SELECT %(tenant)s, %(job)s, numbered.before + item.number, item.value ->> 'type', item.value -> 'data',
+         clock_timestamp()
   FROM numbered, jsonb_array_elements(%(items)s::jsonb) WITH ORDINALITY AS item (value, number)
 )
 SELECT pg_notify('millrace_events', %(job)s)

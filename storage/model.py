@@ -65,7 +65,6 @@ class StepState(StrEnum):
 
 
 TERMINAL_JOB_STATES = frozenset({JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELED, JobState.EXPIRED})
-TERMINAL_STEP_STATES = frozenset({StepState.SUCCEEDED, StepState.FAILED, StepState.CANCELED, StepState.EXPIRED})
 
 
 class Outcome(StrEnum):
@@ -74,7 +73,7 @@ class Outcome(StrEnum):
     SUCCEEDED = "succeeded"
     FAILED = "failed"  # for good
     RETRIED = "retried"  # failed, and the step waits for its next attempt
-    LOST = "lost"  # its worker died or stopped renewing the lease
+    LOST = "lost"  # its worker died, stopped renewing the lease, or was stopped at the hard time limit
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

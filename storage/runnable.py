@@ -6,11 +6,9 @@ from typing import Any
 from storage.database import PlatformTx
 from storage.model import Claim, JobId, Runnable, StepId, TenantId
 
-# SKIP LOCKED: any number of relays take different steps. The rows stay locked until the hints are out and the
-# transaction commits; a crash in between sends a second hint, never none.
-_TAKE = """
+_MAKE_DUE = """
 WITH due AS (
-  UPDATE steps SET state = 'queued'
+  UPDATE steps SET state = 'queued', published_at = NULL
   WHERE (tenant_id, id) IN (
     SELECT tenant_id, id FROM steps WHERE state IN ('scheduled', 'retrying') AND run_at <= now()
     ORDER BY run_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
@@ -20,6 +18,8 @@ WITH due AS (
 SELECT count(*) FROM due
 """
 
+# SKIP LOCKED: any number of relays take different steps. The rows stay locked until the hints are out and the
+# transaction commits; a crash in between sends a second hint, never none.
 _PUBLISH = """
 UPDATE steps SET published_at = now()
 WHERE (tenant_id, id) IN (
@@ -34,7 +34,20 @@ UPDATE steps SET published_at = NULL
 WHERE (tenant_id, id) IN (
   SELECT tenant_id, id FROM steps
   WHERE state = 'queued' AND published_at < now() - make_interval(secs => %(seconds)s) AND queue = ANY(%(queues)s)
-  LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+  ORDER BY priority, run_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+)
+"""
+
+# Brokers serve each queue and priority in order: a hint is lost if one that was sent well after it has been taken.
+_UNPUBLISH_OVERTAKEN = """
+WITH front AS (
+  SELECT queue, priority, max(published_at) AS sent FROM steps WHERE state = 'running' GROUP BY queue, priority
+)
+UPDATE steps SET published_at = NULL
+WHERE (tenant_id, id) IN (
+  SELECT s.tenant_id, s.id FROM steps s JOIN front f ON f.queue = s.queue AND f.priority = s.priority
+  WHERE s.state = 'queued' AND s.published_at < f.sent - make_interval(secs => %(seconds)s)
+  ORDER BY s.priority, s.run_at LIMIT %(limit)s FOR UPDATE OF s SKIP LOCKED
 )
 """
 
@@ -45,15 +58,21 @@ WHERE state = 'queued' AND published_at < now() - make_interval(secs => %(second
 
 _GIVE_BACK = """
 UPDATE steps SET published_at = NULL
-WHERE state = 'queued' AND published_at IS NOT NULL AND (tenant_id, id) IN (
-  SELECT * FROM unnest(%(tenants)s::text[], %(steps)s::text[])
+WHERE (tenant_id, id) IN (
+  SELECT tenant_id, id FROM steps
+  WHERE state = 'queued' AND published_at IS NOT NULL
+    AND (tenant_id, id) IN (SELECT * FROM unnest(%(tenants)s::text[], %(steps)s::text[]))
+  ORDER BY tenant_id, id FOR UPDATE
 )
 """
 
 _RENEW = """
-UPDATE steps SET lease_until = now() + make_interval(secs => %(lease)s)
-WHERE state = 'running' AND worker = %(worker)s AND (tenant_id, id) IN (
-  SELECT * FROM unnest(%(tenants)s::text[], %(steps)s::text[])
+UPDATE steps SET lease_until = clock_timestamp() + make_interval(secs => %(lease)s)
+WHERE (tenant_id, id) IN (
+  SELECT tenant_id, id FROM steps
+  WHERE state = 'running' AND worker = %(worker)s
+    AND (tenant_id, id) IN (SELECT * FROM unnest(%(tenants)s::text[], %(steps)s::text[]))
+  ORDER BY tenant_id, id FOR UPDATE
 )
 """
 
@@ -70,7 +89,7 @@ WHERE state = 'running' AND worker = %(worker)s AND tenant_id = %(tenant)s AND i
 
 def make_due_queued(tx: PlatformTx, *, limit: int) -> int:
     """Queue the steps whose time has come; returns how many."""
-    return int(tx.sql(_TAKE, limit=limit).scalar_one())
+    return int(tx.sql(_MAKE_DUE, limit=limit).scalar_one())
 
 
 def take_to_publish(tx: PlatformTx, *, limit: int) -> list[Runnable]:
@@ -106,6 +125,11 @@ def unpublish(tx: PlatformTx, queues: Sequence[str], *, older_than_seconds: floa
     """Have the hints of these queues sent again, where they are older than that; returns how many."""
     done = tx.sql(_UNPUBLISH, queues=list(queues), seconds=older_than_seconds, limit=limit)
     return int(done.rowcount)
+
+
+def unpublish_overtaken(tx: PlatformTx, *, by_seconds: float, limit: int) -> int:
+    """Have hints sent again that were overtaken: one sent `by_seconds` after them has been taken. Returns how many."""
+    return int(tx.sql(_UNPUBLISH_OVERTAKEN, seconds=by_seconds, limit=limit).rowcount)
 
 
 def give_back_hints(tx: PlatformTx, hints: Sequence[tuple[TenantId, StepId]]) -> int:

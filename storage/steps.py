@@ -14,14 +14,19 @@ DEPENDENCY_FAILED = PublicError(
     code="dependency_failed", message="a step that this step uses did not succeed, so it was not started"
 )
 
+# Times are clock_timestamp(): now() is when the transaction began, before it waited for the job's lock.
 _LOCK_JOB = "SELECT state, input FROM jobs WHERE tenant_id = %(tenant)s AND id = %(job)s FOR NO KEY UPDATE"
 
 _CLAIM = """
 UPDATE steps
-SET state = 'running', attempt = attempt + 1, worker = %(worker)s, started_at = now(), progress = 0, error = NULL,
-    lease_until = now() + make_interval(secs => %(lease)s), published_at = NULL
+SET state = 'running', attempt = attempt + 1, worker = %(worker)s, started_at = clock_timestamp(), progress = 0,
+    error = NULL, lease_until = clock_timestamp() + make_interval(secs => %(lease)s)
 WHERE tenant_id = %(tenant)s AND id = %(step)s AND job_id = %(job)s AND state = 'queued'
 RETURNING name, kind, attempt, max_attempts, params, uses
+"""
+
+_BEGIN_JOB = """
+UPDATE jobs SET state = 'running', started_at = clock_timestamp() WHERE tenant_id = %(tenant)s AND id = %(job)s
 """
 
 _USED = """
@@ -34,20 +39,21 @@ WITH ended AS (
   UPDATE steps
   SET state = %(state)s, result = %(result)s::jsonb, error = %(error)s::jsonb, lease_until = NULL,
       progress = CASE WHEN %(state)s = 'succeeded' THEN 1 ELSE progress END,
-      run_at = CASE WHEN %(state)s = 'retrying' THEN now() + make_interval(secs => %(delay)s) ELSE run_at END,
-      finished_at = CASE WHEN %(state)s = 'retrying' THEN NULL ELSE now() END
+      run_at = CASE WHEN %(state)s = 'retrying' THEN clock_timestamp() + make_interval(secs => %(delay)s)
+                    ELSE run_at END,
+      finished_at = CASE WHEN %(state)s = 'retrying' THEN NULL ELSE clock_timestamp() END
   WHERE tenant_id = %(tenant)s AND id = %(step)s AND attempt = %(attempt)s AND state = 'running'
   RETURNING id, attempt, worker, started_at
 )
-INSERT INTO attempts (tenant_id, step_id, number, outcome, worker, started_at, error)
-SELECT %(tenant)s, id, attempt, %(outcome)s, worker, started_at, %(error)s::jsonb FROM ended
+INSERT INTO attempts (tenant_id, step_id, number, outcome, worker, started_at, finished_at, error)
+SELECT %(tenant)s, id, attempt, %(outcome)s, worker, started_at, clock_timestamp(), %(error)s::jsonb FROM ended
 RETURNING step_id
 """
 
 _READY_NEXT = """
 UPDATE steps
 SET waiting_on = waiting_on - 1, state = CASE WHEN waiting_on = 1 THEN 'queued' ELSE state END,
-    run_at = CASE WHEN waiting_on = 1 THEN now() ELSE run_at END
+    run_at = CASE WHEN waiting_on = 1 THEN clock_timestamp() ELSE run_at END
 WHERE tenant_id = %(tenant)s AND job_id = %(job)s AND state = 'waiting' AND %(name)s = ANY(uses)
 RETURNING state
 """
@@ -60,7 +66,7 @@ WITH RECURSIVE behind (name) AS (
   SELECT s.name FROM steps s JOIN behind b ON b.name = ANY(s.uses)
   WHERE s.tenant_id = %(tenant)s AND s.job_id = %(job)s
 )
-UPDATE steps SET state = 'canceled', error = %(error)s::jsonb, finished_at = now()
+UPDATE steps SET state = 'canceled', error = %(error)s::jsonb, finished_at = clock_timestamp()
 WHERE tenant_id = %(tenant)s AND job_id = %(job)s AND state = 'waiting' AND name IN (SELECT name FROM behind)
 RETURNING name
 """
@@ -71,7 +77,7 @@ SET steps_open = steps_open - %(ended)s, steps_unmet = steps_unmet + %(unmet)s,
     error = COALESCE(error, %(error)s::jsonb),
     state = CASE WHEN steps_open > %(ended)s THEN state
                  WHEN steps_unmet + %(unmet)s > 0 THEN 'failed' ELSE 'succeeded' END,
-    finished_at = CASE WHEN steps_open > %(ended)s THEN NULL ELSE now() END
+    finished_at = CASE WHEN steps_open > %(ended)s THEN NULL ELSE clock_timestamp() END
 WHERE tenant_id = %(tenant)s AND id = %(job)s
 RETURNING state, finished_at IS NOT NULL AS done
 """
@@ -85,7 +91,7 @@ RETURNING id
 _STILL_HELD = """
 SELECT id FROM steps
 WHERE tenant_id = %(tenant)s AND id = %(step)s AND attempt = %(attempt)s AND state = 'running'
-  AND (%(any_lease)s OR lease_until < now())
+  AND (%(any_lease)s OR lease_until < clock_timestamp())
 FOR UPDATE
 """
 
@@ -100,10 +106,7 @@ def claim(tx: Tx, job_id: JobId, step_id: StepId, *, worker: str, lease_seconds:
         return None
     news: list[tuple[str, Json]] = [("step.running", {"step": row.name, "attempt": row.attempt})]
     if job.state == "queued":
-        tx.sql(
-            "UPDATE jobs SET state = 'running', started_at = now() WHERE tenant_id = %(tenant)s AND id = %(job)s",
-            job=job_id,
-        )
+        tx.sql(_BEGIN_JOB, job=job_id)
         news.insert(0, ("job.running", {}))
     events.append(tx, job_id, news)
     return Claim(

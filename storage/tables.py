@@ -98,7 +98,7 @@ steps = Table(
     Column("priority", SmallInteger, nullable=False),
     Column("params", JSONB, nullable=False),
     Column("uses", ARRAY(Text), nullable=False),
-    Column("waiting_on", Integer, nullable=False),  # steps in `uses` that have not succeeded yet
+    Column("waiting_on", Integer, nullable=False),  # while it waits: steps in `uses` that have not succeeded yet
     Column("state", Text, nullable=False),
     Column("attempt", Integer, nullable=False, server_default=text("0")),  # the fence: raised by every claim
     Column("max_attempts", Integer, nullable=False),

@@ -21,8 +21,7 @@ app.steps["worker"].add(LeaseKeeper)
 
 def _shell(kind: Kind) -> Callable[..., None]:
     def shell(*, tenant: str, job: str, step: str) -> None:
-        run = base.function_of(kind)
-        base.perform(process.current(), kind, run, TenantId(tenant), JobId(job), StepId(step))
+        base.perform(process.current(), kind, TenantId(tenant), JobId(job), StepId(step))
 
     return shell
 

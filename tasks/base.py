@@ -6,25 +6,30 @@ import random
 import time
 from collections.abc import Callable
 from importlib import import_module
-from typing import Any
+from typing import Any, TypeVar
 
 from celery.exceptions import SoftTimeLimitExceeded
 from pydantic import ValidationError
 
 from storage import steps
-from storage.errors import DatabaseUnavailable, LeaseLost, ObjectMissing, ObjectStoreUnavailable
+from storage.errors import DatabaseRefused, DatabaseUnavailable, LeaseLost, ObjectMissing, ObjectStoreUnavailable
 from storage.model import Claim, JobId, Json, PublicError, StepId, TenantId
 from tasks.errors import StepFailed, StepRetryable, TasksError
 from tasks.names import Kind
 from tasks.process import Process
+from tasks.values import depth, storable
 from tasks.work import Work
 
 log = logging.getLogger(__name__)
 
 MAX_RESULT_BYTES = 262_144
 MAX_DELAY_SECONDS = 3600.0
-FINISH_TRIES_SECONDS = (0.5, 1, 2, 4, 8)  # how long a finished step waits for a database that is away
+MAX_DEPTH = 64
+MAX_MESSAGE = 2000
+PATIENCE_SECONDS = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0)  # between tries; the first error is often a connection that was stale
+NOT_STORED = PublicError(code="result_not_stored", message="the database refused what the step returned; see the log")
 
+T = TypeVar("T")
 Run = Callable[[Work, Any], Json]
 
 
@@ -38,19 +43,28 @@ def function_of(kind: Kind) -> Run:
     return getattr(import_module(module), name)  # type: ignore[no-any-return]
 
 
-def perform(process: Process, kind: Kind, run: Run, tenant: TenantId, job: JobId, step: StepId) -> None:
+def perform(
+    process: Process, kind: Kind, tenant: TenantId, job: JobId, step: StepId, *, run: Run | None = None
+) -> None:
     """Work on one step, if it is still to be done; whatever happens is written down.
 
-    Raises StepUnsuccessful after the rows are written, for Celery's events.
+    `run` stands in for the kind's own function in tests. Raises StepUnsuccessful after the rows are written, for
+    Celery's events, and DatabaseUnavailable if the step could not even be claimed: then its hint is sent again.
     """
-    with process.database.begin(tenant) as tx:
-        claim = steps.claim(tx, job, step, worker=process.worker, lease_seconds=process.settings.lease_seconds)
+    claim = _patiently(step, lambda: _claim(process, tenant, job, step))
     if claim is None:
         log.info("step.not_claimed step=%s", step)
         return
     try:
         end, error = _attempt(process, kind, run, claim)
-        _write(process, claim, end)
+        try:
+            _write(process, claim, end)
+        except SoftTimeLimitExceeded:  # it fell into the writing, of work that is done
+            _write(process, claim, end)
+        except DatabaseRefused:
+            log.exception("step.end_refused step=%s kind=%s", step, kind.name)
+            end, error = _again(kind, claim, NOT_STORED)
+            _write(process, claim, end)
     except LeaseLost:
         log.warning("step.lease_lost step=%s attempt=%s", step, claim.attempt)
         return
@@ -58,22 +72,33 @@ def perform(process: Process, kind: Kind, run: Run, tenant: TenantId, job: JobId
         raise StepUnsuccessful(f"{error.code}: {error.message}")
 
 
+def _claim(process: Process, tenant: TenantId, job: JobId, step: StepId) -> Claim | None:
+    with process.database.begin(tenant) as tx:
+        return steps.claim(tx, job, step, worker=process.worker, lease_seconds=process.settings.lease_seconds)
+
+
 End = Callable[[Any], None]
 
 
-def _attempt(process: Process, kind: Kind, run: Run, claim: Claim) -> tuple[End, PublicError | None]:
+def _attempt(process: Process, kind: Kind, run: Run | None, claim: Claim) -> tuple[End, PublicError | None]:
     """Run the kind's function; returns how the step ends, as a function of a transaction, and the error if any."""
     try:
+        function = run or function_of(kind)
+    except (ImportError, AttributeError, ValueError):
+        log.exception("step.kind_not_loadable step=%s kind=%s run=%s", claim.step_id, kind.name, kind.run)
+        message = f"this worker cannot load what does {kind.name}; its log says why"
+        return _again(kind, claim, PublicError(code="kind_not_loadable", message=message))
+    try:
         with Work(process, claim) as work:
-            result = _checked(run(work, kind.params.model_validate_json(json.dumps(claim.params))))
+            result = _checked(function(work, kind.params.model_validate_json(json.dumps(claim.params))))
         return lambda tx: steps.succeed(tx, claim, result), None
     except LeaseLost:
         raise
     except StepFailed as exc:
-        error = PublicError(code=exc.code, message=exc.message)
+        error = _public(exc.code, exc.message)
         return lambda tx: steps.fail(tx, claim, error), error
     except StepRetryable as exc:
-        return _again(kind, claim, PublicError(code=exc.code, message=exc.message), exc.after_seconds)
+        return _again(kind, claim, _public(exc.code, exc.message), exc.after_seconds)
     except (ObjectStoreUnavailable, DatabaseUnavailable):
         log.warning("step.storage_unavailable step=%s", claim.step_id, exc_info=True)
         return _again(
@@ -111,14 +136,20 @@ def delay_seconds(kind: Kind, attempt: int, after: float | None = None) -> float
 
 
 def _checked(result: Json) -> Json:
-    """The result, if it is JSON that a row can carry. Raises StepFailed."""
+    """The result as a row can carry it. Raises StepFailed."""
     try:
-        text = json.dumps(result, allow_nan=False)
+        size = len(json.dumps(result, allow_nan=False))
     except (TypeError, ValueError, RecursionError) as exc:
         raise StepFailed("result_not_json", f"the step's result is not JSON: {exc}") from exc
-    if len(text) > MAX_RESULT_BYTES:
+    if size > MAX_RESULT_BYTES:
         raise StepFailed("result_too_large", f"the step's result is larger than {MAX_RESULT_BYTES} bytes")
-    return json.loads(text.replace("\\u0000", "\\ufffd"))  # NUL cannot be stored
+    if depth(result, MAX_DEPTH) > MAX_DEPTH:
+        raise StepFailed("result_too_deep", f"the step's result is nested deeper than {MAX_DEPTH} levels")
+    return storable(result)
+
+
+def _public(code: str, message: str) -> PublicError:
+    return PublicError(code=storable(code)[:100], message=storable(message)[:MAX_MESSAGE])
 
 
 def _write(process: Process, claim: Claim, end: End) -> None:
@@ -126,14 +157,20 @@ def _write(process: Process, claim: Claim, end: End) -> None:
 
     If a try did commit before its connection broke, the next one finds the step ended and raises LeaseLost.
     """
-    for pause in FINISH_TRIES_SECONDS:
+
+    def once() -> None:
+        with process.database.begin(claim.tenant_id) as tx:
+            end(tx)
+
+    _patiently(claim.step_id, once)
+
+
+def _patiently(step: StepId, ask: Callable[[], T]) -> T:
+    """Ask the database, again and again for some seconds while it is away. Raises DatabaseUnavailable."""
+    for pause in PATIENCE_SECONDS:
         try:
-            with process.database.begin(claim.tenant_id) as tx:
-                end(tx)
-        except DatabaseUnavailable:
-            log.warning("step.finish_waits step=%s seconds=%s", claim.step_id, pause)
+            return ask()
+        except DatabaseUnavailable as exc:
+            log.warning("step.waits_for_database step=%s seconds=%s reason=%s", step, pause, exc)
             time.sleep(pause)
-        else:
-            return
-    with process.database.begin(claim.tenant_id) as tx:
-        end(tx)
+    return ask()

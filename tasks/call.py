@@ -28,9 +28,9 @@ def run(work: Work, params: HttpCall) -> Json:
         body = {"job": work.claim.job_id, "step": work.claim.step_id, "results": results}
     try:
         answer = outbound.post_json(
-            work.process.http, url, body, {"Idempotency-Key": work.claim.step_id}, timeout=params.timeout_seconds
+            work.process.tls, url, body, {"Idempotency-Key": work.claim.step_id}, timeout=params.timeout_seconds
         )
-    except httpx2.HTTPError as exc:
+    except (httpx2.HTTPError, TimeoutError) as exc:
         raise StepRetryable("call_failed", f"{params.url.host} did not answer: {type(exc).__name__}") from exc
     if answer.status in RETRIED_STATUSES:
         message = f"{params.url.host} answered {answer.status}"

@@ -27,7 +27,7 @@ _STEP_FIELDS = ("kind", "use")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StepSpec:
-    """A checked step: `params` as its kind's model dumps them, `use` names steps of the same job."""
+    """A checked step: `params` as they were given, `use` names steps of the same job."""
 
     name: str
     kind: Kind
@@ -147,11 +147,11 @@ def _step(
         return None
     given = {field: value for field, value in step.items() if field not in _STEP_FIELDS}
     try:
-        params = kind.params.model_validate_json(to_json(given)).model_dump(mode="json", exclude_unset=True)
+        kind.params.model_validate_json(to_json(given))
     except ValidationError as exc:
         flaws += flaws_of(exc, kind.params, at)
         return None
-    return StepSpec(name=name, kind=kind, params=params, use=use)
+    return StepSpec(name=name, kind=kind, params=given, use=use)
 
 
 def _use(at: str, name: str, use: Any, steps: Mapping[str, Any], flaws: list[Flaw]) -> tuple[str, ...]:
@@ -162,6 +162,8 @@ def _use(at: str, name: str, use: Any, steps: Mapping[str, Any], flaws: list[Fla
         flaws.append(Flaw(pointer=f"{at}/use", detail=f"names {len(use)} steps; a job has at most {MAX_STEPS}"))
         return ()
     for position, other in enumerate(use):
+        if len(flaws) >= MAX_FLAWS:
+            break
         pointer = f"{at}/use/{position}"
         if other == name:
             flaws.append(Flaw(pointer=pointer, detail="a step cannot use itself"))

@@ -43,9 +43,5 @@ class StepRetryable(TasksError):
         self.after_seconds = after_seconds
 
 
-class UnknownKind(TasksError):
-    """No kind of this name is installed here."""
-
-
 class ConfigurationError(TasksError):
     """An environment variable is missing or has a value that cannot be used."""

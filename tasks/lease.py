@@ -1,12 +1,14 @@
 """What a worker's parent process does for the steps that its slots hold: renew, report the lost, give hints back."""
 
 import logging
+import shutil
 import threading
+from collections.abc import Iterable
 from typing import Any
 
 from billiard.exceptions import TimeLimitExceeded, WorkerLostError
 from celery import bootsteps
-from celery.signals import task_failure
+from celery.signals import task_failure, worker_shutdown
 from celery.worker import state
 
 from storage import runnable, steps
@@ -19,39 +21,50 @@ log = logging.getLogger(__name__)
 LOST = PublicError(code="worker_lost", message="the process that worked on this step died")
 TIMED_OUT = PublicError(code="timed_out", message="the step took longer than its kind allows and was stopped")
 
+Held = list[tuple[TenantId, StepId]]
+
 
 class LeaseKeeper(bootsteps.StartStopStep):
     """A thread that renews the leases of all running steps of this worker in one statement per interval.
 
     It asks Celery which requests are active, so a slot whose process died is not renewed, and a step deep in C code is.
+    It is never stopped: a worker that was told to stop renews until its last step has ended.
     """
 
     requires = ("celery.worker.components:Pool",)
 
     def __init__(self, parent: Any, **_: Any) -> None:
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="lease-keeper", daemon=True)
+        self._thread = threading.Thread(target=_keep_renewing, name="lease-keeper", daemon=True)
 
     def start(self, parent: Any) -> None:
+        process.clear_old_scratch()
         self._thread.start()
 
-    def stop(self, parent: Any) -> None:
-        """Called once the slots are done: what was received and never begun goes back to the relay at once."""
-        self._stop.set()
-        self._thread.join(timeout=5)
-        hints = _steps_of(state.reserved_requests)
+    def close(self, parent: Any) -> None:
+        """Called when the worker is told to stop, before anything ends: others get at once what it has not begun."""
+        begun = set(_steps_of(state.active_requests))
+        hints = [step for step in _steps_of(state.reserved_requests) if step not in begun]
         if hints:
             _give_back(hints)
 
-    def _run(self) -> None:
-        interval = process.current().settings.lease_seconds / 3
-        while not self._stop.wait(interval):
+    def stop(self, parent: Any) -> None:
+        """Nothing: see the class."""
+
+
+def _keep_renewing() -> None:
+    interval = process.current().settings.lease_seconds / 3
+    pause = threading.Event()
+    while not pause.wait(interval):
+        try:
             held = _steps_of(state.active_requests)
             if held:
                 _renew(held)
+        except Exception:
+            # The edge of the loop: were it to end, every step longer than its lease would be done twice.
+            log.exception("lease.renew_crashed")
 
 
-def _renew(held: list[tuple[TenantId, StepId]]) -> None:
+def _renew(held: Held) -> None:
     here = process.current()
     try:
         with here.database.platform() as tx:
@@ -60,7 +73,7 @@ def _renew(held: list[tuple[TenantId, StepId]]) -> None:
         log.warning("lease.renew_failed held=%s", len(held), exc_info=True)
 
 
-def _give_back(hints: list[tuple[TenantId, StepId]]) -> None:
+def _give_back(hints: Held) -> None:
     try:
         with process.current().database.platform() as tx:
             given = runnable.give_back_hints(tx, hints)
@@ -70,11 +83,19 @@ def _give_back(hints: list[tuple[TenantId, StepId]]) -> None:
         log.info("lease.hints_given_back hints=%s", given)
 
 
-def _steps_of(requests: Any) -> list[tuple[TenantId, StepId]]:
-    ids = [request.kwargs for request in list(requests) if isinstance(request.kwargs, dict)]
+def _steps_of(requests: Iterable[Any]) -> Held:
+    ids = [request.kwargs for request in _copy(requests) if isinstance(request.kwargs, dict)]
     return [
         (TenantId(given["tenant"]), StepId(given["step"])) for given in ids if "tenant" in given and "step" in given
     ]
+
+
+def _copy(requests: Iterable[Any]) -> list[Any]:
+    while True:
+        try:
+            return list(requests)
+        except RuntimeError:  # another thread added or removed one meanwhile
+            continue
 
 
 @task_failure.connect
@@ -83,12 +104,21 @@ def _child_lost(exception: object = None, kwargs: dict[str, str] | None = None, 
     if not isinstance(exception, WorkerLostError | TimeLimitExceeded) or not kwargs:
         return
     here = process.current()
+    tenant, step = TenantId(kwargs["tenant"]), StepId(kwargs["step"])
+    for folder in here.scratch.glob(f"{step}-*"):
+        shutil.rmtree(folder, ignore_errors=True)
+    if (tenant, step) in _steps_of(state.active_requests):
+        return  # another slot of ours has the step, or a second hint of it: which one died, the lease will show
     error = TIMED_OUT if isinstance(exception, TimeLimitExceeded) else LOST
     try:
         with here.database.platform() as tx:
-            tenant = TenantId(kwargs["tenant"])
-            claim = runnable.held_by(tx, here.worker, tenant, StepId(kwargs["step"]))
+            claim = runnable.held_by(tx, here.worker, tenant, step)
             if claim is not None:
                 steps.lose(tx.of(tenant), claim, error, only_if_expired=False)
     except StorageError:
-        log.warning("lease.loss_not_written step=%s", kwargs.get("step"), exc_info=True)  # the lease will run out
+        log.warning("lease.loss_not_written step=%s", step, exc_info=True)  # the lease will run out
+
+
+@worker_shutdown.connect
+def _cleared(**_: object) -> None:
+    process.clear_scratch(process.current().worker)

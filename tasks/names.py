@@ -200,6 +200,8 @@ def kinds(found: Sequence[Kind] = ()) -> Mapping[str, Kind]:
             raise ValueError(f"an entry point of {KINDS_GROUP} must be a tasks.names.Kind, not {kind!r}")
         if kind.name in by_name:
             raise ValueError(f"two installed packages offer the kind {kind.name!r}")
+        if taken := {"kind", "use"} & set(kind.params.model_fields):
+            raise ValueError(f"the parameters of kind {kind.name!r} have a field {min(taken)!r}, which every step has")
         by_name[kind.name] = kind
     return by_name
 

@@ -1,7 +1,8 @@
 """Requests to third parties: only to hosts that the operator has named, bounded in time and size."""
 
+import asyncio
 import json
-import time
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -9,8 +10,10 @@ from urllib.parse import urlsplit
 import httpx2
 
 from storage.model import Json
+from tasks.values import depth
 
 MAX_ANSWER_BYTES = 65_536
+MAX_ANSWER_DEPTH = 32
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,31 +33,41 @@ def is_allowed(url: str, allow: frozenset[str]) -> bool:
     return host in allow or f"{host}:{port}" in allow
 
 
-def post_json(client: httpx2.Client, url: str, body: Json, headers: Mapping[str, str], *, timeout: float) -> Answer:
-    """Post JSON and read the answer within `timeout` seconds in all; no redirects. Raises httpx2.HTTPError."""
-    deadline = time.monotonic() + timeout
-    with client.stream("POST", url, json=body, headers=dict(headers), timeout=timeout) as response:
+def post_json(tls: ssl.SSLContext, url: str, body: Json, headers: Mapping[str, str], *, timeout: float) -> Answer:
+    """Post JSON and read the answer, within `timeout` seconds in all; redirects are not followed.
+
+    Raises httpx2.HTTPError, or TimeoutError.
+    """
+    return asyncio.run(_post(tls, url, body, headers, timeout))
+
+
+async def _post(tls: ssl.SSLContext, url: str, body: Json, headers: Mapping[str, str], timeout: float) -> Answer:
+    # An event loop for one request: nothing else can end one whose head or body comes drop by drop.
+    async with (
+        asyncio.timeout(timeout),
+        httpx2.AsyncClient(verify=tls, trust_env=False, timeout=timeout) as client,
+        client.stream("POST", url, json=body, headers=dict(headers)) as response,
+    ):
         read = bytearray()
-        for chunk in response.iter_bytes():
+        async for chunk in response.aiter_bytes():
             read += chunk
             if len(read) > MAX_ANSWER_BYTES:
                 break
-            if time.monotonic() > deadline:
-                raise httpx2.ReadTimeout("the answer came too slowly", request=response.request)
-        return Answer(
-            status=response.status_code,
-            body=_body(bytes(read[:MAX_ANSWER_BYTES]), response.headers.get("content-type", "")),
-            retry_after_seconds=_seconds(response.headers.get("retry-after", "")),
-        )
+    return Answer(
+        status=response.status_code,
+        body=_body(bytes(read[:MAX_ANSWER_BYTES]), response.headers.get("content-type", "")),
+        retry_after_seconds=_seconds(response.headers.get("retry-after", "")),
+    )
 
 
 def _body(raw: bytes, content_type: str) -> Json:
     text = raw.decode("utf-8", "replace")
     if "json" in content_type.lower():
         try:
-            return json.loads(text)
+            value = json.loads(text)
         except (ValueError, RecursionError):
             return text
+        return value if depth(value, MAX_ANSWER_DEPTH) <= MAX_ANSWER_DEPTH else text
     return text
 
 

@@ -1,40 +1,69 @@
 """The resources of one worker process: made at its first use, so after a fork, and shared by its threads."""
 
+import contextlib
 import os
 import secrets
+import shutil
 import socket
+import ssl
+import tempfile
 import threading
+import time
 from dataclasses import dataclass, field
-
-import httpx2
+from pathlib import Path
 
 from storage.database import Database
 from storage.objects.blocking import Blocking
 from storage.objects.stores import open_objects
 from tasks.settings import WorkerSettings
 
+SCRATCH = "millrace-worker-"
+OLD_SECONDS = 86_400.0
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Process:
-    """What the work of this process stands on; `worker` is the name under which it holds leases."""
+    """What the work of this process stands on.
+
+    `worker` is the name under which it holds leases, `scratch` the folder for local files of steps that are under way.
+    """
 
     settings: WorkerSettings
     worker: str
     database: Database
     objects: Blocking
-    http: httpx2.Client
+    tls: ssl.SSLContext
+    scratch: Path
 
 
 def open_process(settings: WorkerSettings, worker: str) -> Process:
     """Make the resources; connections are opened when they are first needed."""
-    limits = httpx2.Limits(max_connections=None, max_keepalive_connections=20)
     return Process(
         settings=settings,
         worker=worker,
         database=Database(settings.database),
         objects=Blocking(open_objects(settings.objects)),
-        http=httpx2.Client(follow_redirects=False, limits=limits, trust_env=False),
+        tls=ssl.create_default_context(),
+        scratch=scratch_folder(worker),
     )
+
+
+def scratch_folder(worker: str) -> Path:
+    """The worker's own folder for local files, below the system's for temporary ones."""
+    return Path(tempfile.gettempdir()) / f"{SCRATCH}{worker.rpartition('/')[2]}"
+
+
+def clear_scratch(worker: str) -> None:
+    """Remove the worker's local files: whatever its slots left when they were killed."""
+    shutil.rmtree(scratch_folder(worker), ignore_errors=True)
+
+
+def clear_old_scratch() -> None:
+    """Remove the local files of workers that were killed a day ago or longer."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{SCRATCH}*"):
+        with contextlib.suppress(OSError):
+            if time.time() - folder.stat().st_mtime > OLD_SECONDS:
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def worker_name(nodename: str) -> str:

@@ -21,8 +21,11 @@ class WorkerSettings:
 def from_env(env: Mapping[str, str]) -> WorkerSettings:
     """Read LEASE_SECONDS (default 30), OUTBOUND_ALLOW (hosts, or host:port, with commas; default none) and storage's.
 
-    Raises ConfigurationError, of this package or of storage, with one line that names the variable.
+    CELERY_BROKER_URL must be set; Celery reads it by itself. Raises ConfigurationError, of this package or of storage,
+    with one line that names the variable.
     """
+    if not env.get("CELERY_BROKER_URL"):
+        raise ConfigurationError("CELERY_BROKER_URL is not set; it looks like redis://:password@host:6379/0")
     return WorkerSettings(
         database=storage_settings.from_env(env),
         objects=objects_settings.from_env(env),

@@ -11,6 +11,7 @@ from storage.keys import output_key
 from storage.model import Claim, Json, Used
 from tasks.errors import StepFailed
 from tasks.process import Process
+from tasks.values import storable
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,7 +29,8 @@ class Work:
     def __init__(self, process: Process, claim: Claim) -> None:
         self.process = process
         self.claim = claim
-        self._folder = tempfile.TemporaryDirectory(prefix="millrace-")
+        process.scratch.mkdir(mode=0o700, exist_ok=True)
+        self._folder = tempfile.TemporaryDirectory(prefix=f"{claim.step_id}-", dir=process.scratch)
 
     def __enter__(self) -> "Work":
         return self
@@ -66,7 +68,7 @@ class Work:
     def progress(self, fraction: float, data: Mapping[str, Json] | None = None) -> None:
         """Tell those who watch how far the step is, 0..1. Raises LeaseLost: then stop, another worker has the step."""
         with self.process.database.begin(self.claim.tenant_id) as tx:
-            steps.report(tx, self.claim, fraction, dict(data or {}))
+            steps.report(tx, self.claim, fraction, storable(dict(data or {})))
 
     def _source(self) -> tuple[str, int, Source]:
         path = Path(self._folder.name) / "source"

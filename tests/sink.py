@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ class Answer:
     body: bytes = b'{"ok": true}'
     headers: Mapping[str, str] = field(default_factory=lambda: {"Content-Type": "application/json"})
     hang: threading.Event | None = None
+    drip_seconds: float = 0  # between one byte of the body and the next
 
 
 @dataclass(kw_only=True, slots=True)
@@ -45,7 +47,13 @@ def sink() -> Iterator[Sink]:
                 self.send_header(name, value)
             self.send_header("Content-Length", str(len(answer.body)))
             self.end_headers()
-            self.wfile.write(answer.body)
+            if not answer.drip_seconds:
+                self.wfile.write(answer.body)
+                return
+            for byte in answer.body:
+                self.wfile.write(bytes([byte]))
+                self.wfile.flush()
+                time.sleep(answer.drip_seconds)
 
         def log_message(self, *_: Any) -> None:
             """Say nothing."""

@@ -37,6 +37,18 @@ def test_a_job_whose_step_kills_every_worker_ends(database: Database, tenant: Te
     assert reap_once(database) == 0
 
 
+def test_a_job_that_somebody_holds_does_not_keep_the_others_waiting(database: Database, tenant: TenantId) -> None:
+    held, other = (put_in(database, tenant) for _ in range(2))
+    for job in (held, other):
+        taken(database, tenant, job, "say", lease_seconds=0)
+    with database.begin(tenant) as tx:
+        tx.sql("SELECT 1 FROM jobs WHERE tenant_id = %(tenant)s AND id = %(job)s FOR UPDATE", job=held.id)
+        reap_once(database)
+        with database.read(tenant) as look:
+            states = [jobs.find(look, job.id).steps[0].state for job in (held, other)]  # type: ignore[union-attr]
+    assert states == [StepState.RUNNING, StepState.RETRYING]
+
+
 def test_old_idempotency_keys_are_swept_out(database: Database, tenant: TenantId) -> None:
     with database.begin(tenant) as tx:
         for number in range(BATCH + 5):

@@ -169,6 +169,44 @@ def test_a_retry_is_sent_when_its_time_has_come_and_not_before(
     assert 0 <= (sent - due).total_seconds() < 0.5
 
 
+def test_a_hint_that_was_overtaken_is_sent_again_though_its_queue_is_not_empty(
+    database: Database, tenant: TenantId, broker: "redis.Redis", hints: Hints
+) -> None:
+    lost, still_there, later = (put_in(database, tenant) for _ in range(3))
+    relaying.publish(database, hints)
+    age(database)
+    with database.platform() as tx:
+        tx.sql("UPDATE steps SET published_at = now() WHERE job_id = ANY(%(jobs)s)", jobs=[still_there.id, later.id])
+    assert relaying.find_lost(database, hints) == 0  # nobody has taken a later one yet
+    taken(database, tenant, later, "say")
+    assert relaying.find_lost(database, hints) == 1
+    assert steps_in(broker).count(lost.steps[0].id) == 2
+
+
+def test_everything_that_a_wiped_broker_lost_is_sent_again_at_once(
+    database: Database, tenant: TenantId, broker: "redis.Redis", hints: Hints
+) -> None:
+    count = 2 * relaying.BATCH + 10
+    for _ in range(count // 100 + 1):
+        put_in(database, tenant, {"steps": {f"s{number}": {"kind": "echo"} for number in range(100)}})
+    sent = relaying.publish(database, hints)
+    broker.flushall()
+    age(database)
+    assert relaying.find_lost(database, hints) == sent
+    assert len(set(steps_in(broker))) == sent
+
+
+def test_a_queue_that_this_version_does_not_know_holds_up_nothing(
+    database: Database, tenant: TenantId, broker: "redis.Redis", hints: Hints
+) -> None:
+    jobs = [put_in(database, tenant) for _ in range(5)]
+    with database.platform() as tx:
+        tx.sql("UPDATE steps SET queue = 'of-tomorrow' WHERE job_id = %(job)s", job=jobs[2].id)
+    relaying.publish(database, hints)
+    relaying.publish(database, hints)
+    assert len(steps_in(broker)) == 4
+
+
 def age(database: Database) -> None:
     """Make every hint that was sent an old one."""
     with database.platform() as tx:

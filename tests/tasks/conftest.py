@@ -1,8 +1,9 @@
 """A worker's resources without a worker: real database, objects in memory."""
 
+import ssl
 from collections.abc import Iterator
+from pathlib import Path
 
-import httpx2
 import pytest
 
 from storage.database import Database
@@ -22,7 +23,7 @@ def hook() -> Iterator[Sink]:
 
 
 @pytest.fixture
-def process(database: Database, hook: Sink) -> Iterator[Process]:
+def process(database: Database, hook: Sink, tmp_path: Path) -> Iterator[Process]:
     """What a step's work stands on; calls may go to the sink only."""
     settings = WorkerSettings(
         database=database.settings,
@@ -31,6 +32,12 @@ def process(database: Database, hook: Sink) -> Iterator[Process]:
         outbound_allow=frozenset({hook.host}),
     )
     objects = Blocking(MemoryObjects())
-    with httpx2.Client(trust_env=False) as http:
-        yield Process(settings=settings, worker="w1", database=database, objects=objects, http=http)
+    yield Process(
+        settings=settings,
+        worker="w1",
+        database=database,
+        objects=objects,
+        tls=ssl.create_default_context(),
+        scratch=tmp_path / "scratch",
+    )
     objects.close()

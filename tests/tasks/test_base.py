@@ -4,13 +4,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from celery.exceptions import SoftTimeLimitExceeded
 from pydantic import BaseModel, ConfigDict
 
 from storage import jobs
 from storage.errors import ObjectMissing, ObjectStoreUnavailable
-from storage.model import Job, JobState, Outcome, Step, StepState, TenantId, new_job_id
+from storage.model import Job, JobState, Outcome, Step, StepId, StepState, TenantId, new_job_id
 from tasks import base
 from tasks.document import parse
 from tasks.errors import StepFailed, StepRetryable
@@ -39,7 +40,7 @@ def do(process: Process, tenant: TenantId) -> Callable[[base.Run], Step]:
             spec = parse({"steps": {"it": {"kind": kind.name}}}, kinds=kinds)
             job = submit(tx, spec, job_id=new_job_id(), file=None)
         try:
-            base.perform(process, kind, run, tenant, job.id, job.steps[0].id)
+            base.perform(process, kind, tenant, job.id, job.steps[0].id, run=run)
         except base.StepUnsuccessful:
             assert read(process, tenant, job).steps[0].state in {StepState.FAILED, StepState.RETRYING}
         return read(process, tenant, job).steps[0]
@@ -52,6 +53,13 @@ def read(process: Process, tenant: TenantId, job: Job) -> Job:
         found = jobs.find(tx, job.id)
     assert found is not None
     return found
+
+
+def nested(levels: int) -> Any:
+    value: Any = []
+    for _ in range(levels - 1):
+        value = [value]
+    return value
 
 
 def raising(exc: BaseException) -> base.Run:
@@ -93,7 +101,9 @@ def test_the_last_attempt_fails_for_good(process: Process, tenant: TenantId) -> 
             tx.sql("UPDATE steps SET run_at = now()")
         runnable_steps(process.database)
         with pytest.raises(base.StepUnsuccessful):
-            base.perform(process, KINDS["echo"], raising(StepRetryable("busy", "x")), tenant, job.id, job.steps[0].id)
+            base.perform(
+                process, KINDS["echo"], tenant, job.id, job.steps[0].id, run=raising(StepRetryable("busy", "x"))
+            )
     ended = read(process, tenant, job)
     assert ended.state is JobState.FAILED
     assert [tried.outcome for tried in ended.steps[0].attempts] == [Outcome.RETRIED, Outcome.RETRIED, Outcome.FAILED]
@@ -105,6 +115,8 @@ def test_the_last_attempt_fails_for_good(process: Process, tenant: TenantId) -> 
         (object(), "result_not_json"),
         ({"x": float("nan")}, "result_not_json"),
         ("x" * 300_000, "result_too_large"),
+        (nested(65), "result_too_deep"),
+        (nested(100_000), "result_not_json"),
     ],
 )
 def test_a_result_that_no_row_can_carry_fails_the_step(do: Any, result: Any, code: str) -> None:
@@ -112,8 +124,39 @@ def test_a_result_that_no_row_can_carry_fails_the_step(do: Any, result: Any, cod
     assert (step.state, step.error.code) == (StepState.FAILED, code)
 
 
-def test_nul_in_a_result_is_replaced(do: Any) -> None:
-    assert do(lambda work, params: {"a": "x\x00y"}).result == {"a": "x\ufffdy"}
+def test_what_text_in_a_row_cannot_hold_is_replaced_and_nothing_else(do: Any) -> None:
+    given = {"a": "x\x00y\ud800", "\x00": ["\\u0000", "\\ud800", nested(60)]}
+    assert do(lambda work, params: given).result == {
+        "a": "x\ufffdy\ufffd",
+        "\ufffd": ["\\u0000", "\\ud800", nested(60)],
+    }
+
+
+def test_a_reason_that_cannot_be_stored_is_mended_and_cut(do: Any) -> None:
+    step = do(raising(StepFailed("odd", "\x00\ud800" + "x" * 5000)))
+    assert step.state is StepState.FAILED
+    assert (step.error.message[:3], len(step.error.message)) == ("\ufffd\ufffdx", 2000)
+
+
+def test_a_kind_that_cannot_be_loaded_is_written_down(process: Process, tenant: TenantId) -> None:
+    job = put_in(process.database, tenant)
+    broken = Kind(name="echo", summary="", params=AnyParams, run="tests.nothing:run")
+    with pytest.raises(base.StepUnsuccessful, match="kind_not_loadable"):
+        base.perform(process, broken, tenant, job.id, job.steps[0].id)
+    assert read(process, tenant, job).steps[0].state is StepState.RETRYING
+
+
+def test_a_connection_that_went_stale_costs_no_hint(process: Process, tenant: TenantId) -> None:
+    job = put_in(process.database, tenant)
+    with process.database.platform() as tx:
+        tx.sql("SELECT 1")
+    with psycopg.connect(process.settings.database.url, autocommit=True) as admin:
+        admin.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+    base.perform(process, KINDS["echo"], tenant, job.id, job.steps[0].id)
+    assert read(process, tenant, job).state is JobState.SUCCEEDED
 
 
 def test_a_hint_for_a_step_that_is_taken_or_ended_does_nothing(process: Process, tenant: TenantId) -> None:
@@ -124,9 +167,9 @@ def test_a_hint_for_a_step_that_is_taken_or_ended_does_nothing(process: Process,
         ran.append(1)
 
     for _ in range(3):
-        base.perform(process, KINDS["echo"], run, tenant, job.id, job.steps[0].id)
+        base.perform(process, KINDS["echo"], tenant, job.id, job.steps[0].id, run=run)
     assert ran == [1]
-    base.perform(process, KINDS["echo"], run, tenant, job.id, "stp_nothing")  # type: ignore[arg-type]
+    base.perform(process, KINDS["echo"], tenant, job.id, StepId("stp_nothing"), run=run)
     assert ran == [1]
 
 
@@ -138,7 +181,7 @@ def test_a_worker_that_lost_its_step_changes_nothing(process: Process, tenant: T
             tx.sql("UPDATE steps SET attempt = attempt + 1")
         return {"from": "the old attempt"}
 
-    base.perform(process, KINDS["echo"], run, tenant, job.id, job.steps[0].id)
+    base.perform(process, KINDS["echo"], tenant, job.id, job.steps[0].id, run=run)
     step = read(process, tenant, job).steps[0]
     assert (step.state, step.result, step.attempts) == (StepState.RUNNING, None, ())
 

@@ -32,7 +32,7 @@ def work_off(process: Process, tenant: TenantId, document: dict[str, Any], file:
     for step in job.steps:
         kind = KINDS[step.kind]
         try:
-            base.perform(process, kind, base.function_of(kind), tenant, job.id, step.id)
+            base.perform(process, kind, tenant, job.id, step.id)
         except base.StepUnsuccessful:
             continue
     with process.database.read(tenant) as tx:
@@ -155,6 +155,31 @@ def test_a_third_party_that_hangs_costs_its_timeout_only(process: Process, tenan
     release.set()
     assert step.error is not None
     assert (step.state, step.error.code) == (StepState.RETRYING, "call_failed")
+
+
+def test_a_third_party_that_drips_costs_its_timeout_only(process: Process, tenant: TenantId, hook: Sink) -> None:
+    hook.answers = [Answer(drip_seconds=0.05, body=b"x" * 10_000)]
+    step = only(work_off(process, tenant, call(hook, timeout_seconds=0.3)))
+    assert step.error is not None
+    assert (step.state, step.error.code) == (StepState.RETRYING, "call_failed")
+
+
+@pytest.mark.parametrize("body", [b"[" * 600 + b"]" * 600, b'{"a": "\\ud800"}', b"[" * 60_000])
+def test_an_answer_that_no_row_can_carry_is_kept_as_well_as_can_be(
+    process: Process, tenant: TenantId, hook: Sink, body: bytes
+) -> None:
+    hook.answers = [Answer(body=body)]
+    step = only(work_off(process, tenant, call(hook)))
+    assert (step.state, step.result["status"]) == (StepState.SUCCEEDED, 200)
+
+
+def test_a_url_is_called_as_it_was_given(process: Process, tenant: TenantId, hook: Sink) -> None:
+    step = only(
+        work_off(
+            process, tenant, call(hook) | {"steps": {"c": {"kind": "http.call", "url": hook.url + "?q=" + "é" * 690}}}
+        )
+    )
+    assert step.state is StepState.SUCCEEDED, step.error
 
 
 def test_a_long_or_odd_answer_is_cut_and_kept(process: Process, tenant: TenantId, hook: Sink) -> None:

@@ -4,19 +4,26 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, cast
 
 import psutil
 import pytest
+import redis
 
+from scheduler.reap import reap_once
 from scheduler.relay import relay
 from storage import jobs
 from storage.database import Database
 from storage.model import Job, JobState, Outcome, StepState, TenantId
 from storage.objects.settings import ObjectSettings
+from tasks.names import KINDS, Kind
 from tests.documents import put_in
 from tests.waiting import until
 
@@ -46,19 +53,32 @@ def env(database_url: str, broker_url: str, bucket: ObjectSettings, s3_env: Mapp
     }
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Relaying:
+    """A relay that runs in a thread of the test."""
+
+    broker_url: str
+    told_to_stop: threading.Event
+    thread: threading.Thread
+
+    def stop(self) -> None:
+        self.told_to_stop.set()
+        self.thread.join(5)
+
+
 @pytest.fixture
-def relaying(database: Database, env: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def relaying(database: Database, env: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Relaying]:
     monkeypatch.setenv("CELERY_BROKER_URL", env["CELERY_BROKER_URL"])
     stop = threading.Event()
     thread = threading.Thread(target=relay, args=(database, stop))
     thread.start()
-    yield
-    stop.set()
-    thread.join(5)
+    made = Relaying(broker_url=env["CELERY_BROKER_URL"], told_to_stop=stop, thread=thread)
+    yield made
+    made.stop()
 
 
 @pytest.fixture
-def worker(env: dict[str, str], relaying: None, tmp_path: Path) -> Worker:
+def worker(env: dict[str, str], relaying: Relaying, tmp_path: Path) -> Worker:
     """Starts a worker of the default queue: one prefork slot."""
 
     @contextmanager
@@ -113,38 +133,75 @@ def test_a_killed_child_costs_an_attempt_and_the_worker_lives_on(
         job = put_in(database, tenant, SLOW)
         until(lambda: read(job).state is JobState.RUNNING)
         [child] = psutil.Process(process.pid).children()
+        until(lambda: local_files(job))
         child.kill()
         step = until(lambda: read(job).steps[0] if read(job).steps[0].attempts else None)
         assert [tried.outcome for tried in step.attempts] == [Outcome.LOST]
         until(lambda: read(job).steps[0].attempt == 2)
-        after = put_in(database, tenant, SLOW)
-        until(lambda: psutil.Process(process.pid).children())
         assert process.poll() is None
-        assert read(after).state is JobState.QUEUED
+        assert len(local_files(job)) <= 1  # of the attempt that runs, not of the one that died
 
 
-def test_a_stopping_worker_gives_back_what_it_has_not_begun(
-    worker: Worker, database: Database, tenant: TenantId, read: Callable[[Job], Job]
+def local_files(job: Job) -> list[Path]:
+    return list(Path(tempfile.gettempdir()).glob(f"millrace-worker-*/{job.steps[0].id}-*"))
+
+
+@pytest.mark.parametrize("pool", ["prefork", "threads"])
+def test_a_stopping_worker_ends_what_it_has_begun_with_its_lease_and_gives_back_the_rest_at_once(
+    worker: Worker, database: Database, tenant: TenantId, read: Callable[[Job], Job], pool: str, relaying: Relaying
 ) -> None:
-    short = {"steps": {"say": {"kind": "echo", "sleep_seconds": 1.5}}}
-    with worker() as process:
-        running = put_in(database, tenant, short)
+    longer_than_its_lease = {"steps": {"say": {"kind": "echo", "sleep_seconds": 3}}}
+    with worker("-P", pool, "-c", "1", "--prefetch-multiplier", "4") as process:
+        running = put_in(database, tenant, longer_than_its_lease)
         until(lambda: read(running).state is JobState.RUNNING)
-        held = [put_in(database, tenant, short) for _ in range(2)]
-
-        def unsent() -> int:
-            with database.platform_read() as tx:
-                return int(
-                    tx.sql("SELECT count(*) FROM steps WHERE state = 'queued' AND published_at IS NULL").scalar_one()
-                )
-
-        until(lambda: unsent() == 0)
+        held = [put_in(database, tenant) for _ in range(2)]
+        until(lambda: unsent(database) == 0)
+        until(lambda: waiting_hints(relaying) == 0)
+        relaying.stop()
         process.send_signal(signal.SIGTERM)
-        assert process.wait(15) == 0
-    assert read(running).state is JobState.SUCCEEDED
-    assert {read(job).state for job in held} == {JobState.QUEUED}
+        until(lambda: unsent(database) == len(held))
+        assert read(running).state is JobState.RUNNING
+        while process.poll() is None:
+            reap_once(database)
+            time.sleep(0.05)
+        assert process.wait() == 0
+    step = read(running).steps[0]
+    assert (step.state, step.attempt) == (StepState.SUCCEEDED, 1)
+    assert not local_files(running)
+
+
+def unsent(database: Database) -> int:
+    with database.platform_read() as tx:
+        query = "SELECT count(*) FROM steps WHERE state = 'queued' AND published_at IS NULL"
+        return int(tx.sql(query).scalar_one())
+
+
+def waiting_hints(relaying: Relaying) -> int:
+    with redis.Redis.from_url(relaying.broker_url) as client:
+        return sum(cast(int, client.llen(key)) for key in ("default", "default\x06\x163"))
+
+
+@pytest.mark.parametrize(
+    ("limits", "outcome"),
+    [({"soft_time_limit": 1, "time_limit": 60}, "retried"), ({"soft_time_limit": 0, "time_limit": 1}, "lost")],
+)
+def test_a_step_that_takes_too_long_is_stopped(
+    worker: Worker,
+    database: Database,
+    tenant: TenantId,
+    read: Callable[[Job], Job],
+    monkeypatch: pytest.MonkeyPatch,
+    limits: dict[str, Any],
+    outcome: str,
+) -> None:
+    # The relay sends the limits along: changed here, in its process.
+    monkeypatch.setitem(cast(dict[str, Kind], KINDS), "echo", replace(KINDS["echo"], **limits))
     with worker():
-        until(lambda: all(read(job).state is JobState.SUCCEEDED for job in held))
+        job = put_in(database, tenant, SLOW)
+        step = until(lambda: read(job).steps[0] if read(job).steps[0].attempts else None)
+    attempt = step.attempts[0]
+    assert attempt.error is not None
+    assert (attempt.outcome.value, attempt.error.code) == (outcome, "timed_out")
 
 
 def test_a_threads_pool_works_on_many_waiting_steps_at_once(
@@ -166,6 +223,7 @@ def test_a_threads_pool_works_on_many_waiting_steps_at_once(
         ({"DATABASE_URL": ""}, "error: DATABASE_URL is not set"),
         ({"STORAGE_URL": "ftp://x"}, "error: STORAGE_URL"),
         ({"LEASE_SECONDS": "soon"}, "error: LEASE_SECONDS"),
+        ({"CELERY_BROKER_URL": ""}, "error: CELERY_BROKER_URL is not set"),
     ],
 )
 def test_a_bad_setting_stops_the_start_with_a_line_that_names_it(
