@@ -11,6 +11,7 @@ from kombu import Queue as KombuQueue
 
 from tasks.names import Priority, Queue
 
+# Read here and not in a settings.from_env: Celery loads this file by its name, before anything of ours runs.
 _rabbit = os.environ.get("CELERY_BROKER_URL", "").startswith(("amqp", "pyamqp"))
 
 broker_connection_retry_on_startup = True
@@ -41,15 +42,10 @@ task_queues = [
     for queue in Queue
 ]
 
-task_serializer = "json"
 accept_content = ["json"]
 task_ignore_result = True  # results are rows
-task_acks_late = False  # the claim in the database is the acknowledgement
+task_acks_late = False  # Celery's default, stated on purpose: the claim in the database is the acknowledgement
 
 worker_send_task_events = True  # Flower's food
-worker_cancel_long_running_tasks_on_connection_loss = False
-worker_hijack_root_logger = True
 worker_redirect_stdouts = False
-event_queue_expires = 60.0
-event_queue_ttl = 10.0
 timezone = "UTC"

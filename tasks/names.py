@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, HttpUrl, model_validator
@@ -193,7 +193,7 @@ def kinds(found: Sequence[Kind] = ()) -> Mapping[str, Kind]:
     A package offers kinds by entry points of the group `millrace.kinds`, each of which loads to a Kind. Raises
     ValueError when two packages offer the same name.
     """
-    offered = [entry.load() for entry in entry_points(group=KINDS_GROUP)]
+    offered = [_loaded(entry) for entry in entry_points(group=KINDS_GROUP)]
     by_name: dict[str, Kind] = {}
     for kind in (*_BUILT_IN, *offered, *found):
         if not isinstance(kind, Kind):
@@ -204,6 +204,14 @@ def kinds(found: Sequence[Kind] = ()) -> Mapping[str, Kind]:
             raise ValueError(f"the parameters of kind {kind.name!r} have a field {min(taken)!r}, which every step has")
         by_name[kind.name] = kind
     return by_name
+
+
+def _loaded(entry: EntryPoint) -> Any:
+    try:
+        return entry.load()
+    except Exception as exc:
+        package = entry.dist.name if entry.dist else "an installed package"
+        raise ImportError(f"the kind {entry.name!r} that {package} offers cannot be loaded: {exc!r}") from exc
 
 
 KINDS: Mapping[str, Kind] = kinds()
