@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.deploy.standins import Lines, Pids
+from tests.deploy.standins import Lines, Pids, take_stock
 
 
 @pytest.fixture
@@ -10,6 +10,11 @@ def home(tmp_path: Path) -> Path:
     folder = tmp_path / "home"
     folder.mkdir(mode=0o711)
     return folder
+
+
+@pytest.fixture(autouse=True)
+def _stock() -> None:
+    take_stock()
 
 
 @pytest.fixture

@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from deploy.local.part import Layer, Part, when_logged
 from deploy.local.supervisor import Pace
 
@@ -80,3 +82,18 @@ class Pids:
     def wait_until(self, condition: Callable[[Mapping[str, int]], bool], timeout: float = 10.0) -> None:
         with self._changed:
             assert self._changed.wait_for(lambda: condition(self._now), timeout=timeout)
+
+
+_earlier: set[int] = set()
+
+
+def take_stock() -> None:
+    """Remember which processes this one has started so far: the servers that other tests use."""
+    _earlier.clear()
+    _earlier.update(child.pid for child in psutil.Process().children())
+
+
+def children() -> list[psutil.Process]:
+    """The processes that the test has started, with all below them."""
+    own = [child for child in psutil.Process().children() if child.pid not in _earlier]
+    return [*own, *(below for child in own for below in child.children(recursive=True))]

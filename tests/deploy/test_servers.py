@@ -19,7 +19,7 @@ from botocore.exceptions import ClientError
 from deploy.local.errors import PartFailed
 from deploy.local.servers import Urls, embedded_servers
 from deploy.local.settings import Settings
-from tests.deploy.standins import QUICK, Lines
+from tests.deploy.standins import QUICK, Lines, children
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -92,7 +92,7 @@ def test_data_survives_a_stop_a_kill_of_the_launcher_and_new_ports(home: Path) -
     with embedded_servers(home, {"postgres", "s3"}) as urls:
         assert urls.env["DATABASE_URL"] != first["DATABASE_URL"]
         assert_filled(first | urls.env, valkey_too=False)
-    assert not psutil.Process().children(recursive=True)
+    assert not children()
     assert not [
         path for path in Path("/tmp").glob("seaweedfs-*.sock") if str(urlsplit(urls.s3 or "").port) in path.name
     ]

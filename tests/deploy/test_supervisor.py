@@ -12,11 +12,18 @@ from deploy.local.errors import PartFailed
 from deploy.local.part import Layer
 from deploy.local.running import running
 from deploy.local.supervisor import Pace
-from tests.deploy.standins import DIES, FAMILY, NEVER_READY, QUICK, STUBBORN, WAITS, Lines, Pids, program
-
-
-def children() -> list[psutil.Process]:
-    return psutil.Process().children(recursive=True)
+from tests.deploy.standins import (
+    DIES,
+    FAMILY,
+    NEVER_READY,
+    QUICK,
+    STUBBORN,
+    WAITS,
+    Lines,
+    Pids,
+    children,
+    program,
+)
 
 
 def test_parts_start_when_those_they_need_are_ready(home: Path, lines: Lines) -> None:
