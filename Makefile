@@ -11,8 +11,9 @@ INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet --re
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
 
+demo: export PHOTO := $(PHOTO)
 demo: $(VENV)/.installed ## start everything, send the sample photographs (or PHOTO=path), show the results, stop everything
-	@$(BIN)/python -m deploy.local demo $(PHOTO)
+	@$(BIN)/python -m deploy.local demo $${PHOTO:+"$$PHOTO"}
 
 up: $(VENV)/.installed ## start everything and keep it until Ctrl-C
 	@exec $(BIN)/python -m deploy.local up

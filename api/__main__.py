@@ -43,4 +43,5 @@ if __name__ == "__main__":
     try:
         main()
     except (ConfigurationError, StorageError) as exc:
-        sys.exit(f"error: {exc}")
+        print(f"error: {exc}", file=sys.stderr)
+        sys.exit(os.EX_CONFIG)

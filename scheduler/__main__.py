@@ -58,4 +58,5 @@ if __name__ == "__main__":
     try:
         scheduler(prog_name="python -m scheduler")
     except (SchedulerError, StorageError) as exc:
-        sys.exit(f"error: {exc}")
+        print(f"error: {exc}", file=sys.stderr)
+        sys.exit(os.EX_CONFIG)

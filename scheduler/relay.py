@@ -21,6 +21,7 @@ from storage.events import READY_CHANNEL
 log = logging.getLogger(__name__)
 
 BATCH = 100  # steps per transaction: what is sent twice when one of them cannot be sent
+DUE = 1000  # steps whose time has come, queued at once
 POLL_SECONDS = 1.0  # how often it looks without being woken
 CHECK_SECONDS = 5.0  # how often it looks for hints that were lost
 LOST_AFTER_SECONDS = 10.0  # a hint this old, not taken, while the queue is empty, is taken for lost
@@ -44,6 +45,9 @@ def relay(database: Database, stop: threading.Event) -> None:
 
 def publish(database: Database, hints: Hints) -> int:
     """Send the hints of all steps that may run now; returns how many were sent. Raises BrokerUnavailable."""
+    # Committed before anything is sent: a worker that is quick must see the step queued, or it would drop the hint.
+    with database.platform() as tx:
+        runnable.make_due_queued(tx, limit=DUE)
     sent = 0
     while True:
         with database.platform() as tx:
@@ -86,7 +90,6 @@ def _again(database: Database, unpublish: Callable[[PlatformTx], int]) -> int:
 def _publish_batch(tx: PlatformTx, hints: Hints) -> int:
     # Losing these marks in a crash of the database costs a second hint, so the commit need not wait for the disk.
     tx.sql("SET LOCAL synchronous_commit = off")
-    runnable.make_due_queued(tx, limit=BATCH)
     steps = runnable.take_to_publish(tx, limit=BATCH)
     for step in steps:
         hints.send(step)

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable
 
 from celery import Celery
+from celery.exceptions import Retry
 from celery.signals import worker_init
 
 from storage.errors import StorageError
@@ -21,7 +22,10 @@ app.steps["worker"].add(LeaseKeeper)
 
 def _shell(kind: Kind) -> Callable[..., None]:
     def shell(*, tenant: str, job: str, step: str) -> None:
-        base.perform(process.current(), kind, TenantId(tenant), JobId(job), StepId(step))
+        try:
+            base.perform(process.current(), kind, TenantId(tenant), JobId(job), StepId(step))
+        except base.StepToBeRetried as exc:
+            raise Retry(str(exc)) from exc  # only for Flower's eyes: nothing is retried by Celery
 
     return shell
 
@@ -35,4 +39,5 @@ def _start(sender: object, **_: object) -> None:
     try:
         process.configure(settings.from_env(os.environ), process.worker_name(str(sender)))
     except (StorageError, TasksError) as exc:
-        sys.exit(f"error: {exc}")
+        sys.stderr.write(f"error: {exc}\n")
+        sys.exit(os.EX_CONFIG)

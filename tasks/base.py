@@ -5,13 +5,15 @@ import logging
 import random
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, TypeVar
 
 from celery.exceptions import SoftTimeLimitExceeded
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from storage import steps
+from storage.database import Tx
 from storage.errors import DatabaseRefused, DatabaseUnavailable, LeaseLost, ObjectMissing, ObjectStoreUnavailable
 from storage.model import Claim, JobId, Json, PublicError, StepId, TenantId
 from tasks.errors import StepFailed, StepRetryable, TasksError
@@ -26,6 +28,7 @@ MAX_RESULT_BYTES = 262_144
 MAX_DELAY_SECONDS = 3600.0
 MAX_DEPTH = 64
 MAX_MESSAGE = 2000
+UNKNOWN_RETRY_SECONDS = 10.0  # doubled each time: a deployment may be under way
 PATIENCE_SECONDS = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0)  # between tries; the first error is often a connection that was stale
 NOT_STORED = PublicError(code="result_not_stored", message="the database refused what the step returned; see the log")
 
@@ -34,7 +37,11 @@ Run = Callable[[Work, Any], Json]
 
 
 class StepUnsuccessful(TasksError):
-    """What Celery and Flower are told when a step failed or will be retried; the rows know more."""
+    """What Celery and Flower are told of a step that failed for good; the rows know more."""
+
+
+class StepToBeRetried(StepUnsuccessful):
+    """The same of a step that will be tried again."""
 
 
 def function_of(kind: Kind) -> Run:
@@ -69,7 +76,25 @@ def perform(
         log.warning("step.lease_lost step=%s attempt=%s", step, claim.attempt)
         return
     if error is not None:
-        raise StepUnsuccessful(f"{error.code}: {error.message}")
+        told = StepToBeRetried if end.again else StepUnsuccessful
+        raise told(f"{error.code}: {error.message}")
+
+
+def refuse_unknown(process: Process, name: str, tenant: TenantId, job: JobId, step: StepId) -> None:
+    """End an attempt at a step of a kind that is not installed here: tried again, in case this worker is only old."""
+
+    def run(_work: Work, _params: Any) -> Json:
+        raise StepRetryable("kind_unknown", f"the kind {name} is not installed where this step was to be done")
+
+    stand_in = Kind(name=name, summary="", params=_Anything, run="", retry_seconds=UNKNOWN_RETRY_SECONDS)
+    try:
+        perform(process, stand_in, tenant, job, step, run=run)
+    except StepUnsuccessful as exc:
+        log.error("step.kind_unknown step=%s kind=%s reason=%s", step, name, exc)
+
+
+class _Anything(BaseModel):
+    """Parameters that nobody here can check."""
 
 
 def _claim(process: Process, tenant: TenantId, job: JobId, step: StepId) -> Claim | None:
@@ -77,11 +102,16 @@ def _claim(process: Process, tenant: TenantId, job: JobId, step: StepId) -> Clai
         return steps.claim(tx, job, step, worker=process.worker, lease_seconds=process.settings.lease_seconds)
 
 
-End = Callable[[Any], None]
+@dataclass(frozen=True, kw_only=True, slots=True)
+class End:
+    """How a step ends: what writes it, in a transaction, and whether it will be tried again."""
+
+    write: Callable[[Tx], None]
+    again: bool = False
 
 
 def _attempt(process: Process, kind: Kind, run: Run | None, claim: Claim) -> tuple[End, PublicError | None]:
-    """Run the kind's function; returns how the step ends, as a function of a transaction, and the error if any."""
+    """Run the kind's function; returns how the step ends, and the error if any."""
     try:
         function = run or function_of(kind)
     except (ImportError, AttributeError, ValueError):
@@ -91,12 +121,12 @@ def _attempt(process: Process, kind: Kind, run: Run | None, claim: Claim) -> tup
     try:
         with Work(process, claim) as work:
             result = _checked(function(work, kind.params.model_validate_json(json.dumps(claim.params))))
-        return lambda tx: steps.succeed(tx, claim, result), None
+        return End(write=lambda tx: steps.succeed(tx, claim, result)), None
     except LeaseLost:
         raise
     except StepFailed as exc:
         error = _public(exc.code, exc.message)
-        return lambda tx: steps.fail(tx, claim, error), error
+        return End(write=lambda tx: steps.fail(tx, claim, error)), error
     except StepRetryable as exc:
         return _again(kind, claim, _public(exc.code, exc.message), exc.after_seconds)
     except (ObjectStoreUnavailable, DatabaseUnavailable):
@@ -106,7 +136,7 @@ def _attempt(process: Process, kind: Kind, run: Run | None, claim: Claim) -> tup
         )
     except ObjectMissing:
         error = PublicError(code="file_missing", message="the file that this step works on is gone from the store")
-        return lambda tx: steps.fail(tx, claim, error), error
+        return End(write=lambda tx: steps.fail(tx, claim, error)), error
     except SoftTimeLimitExceeded:
         message = f"the step took longer than {kind.soft_time_limit} seconds"
         return _again(kind, claim, PublicError(code="timed_out", message=message))
@@ -124,9 +154,9 @@ def _attempt(process: Process, kind: Kind, run: Run | None, claim: Claim) -> tup
 def _again(kind: Kind, claim: Claim, error: PublicError, after: float | None = None) -> tuple[End, PublicError]:
     """Try again later, or fail for good if that was the last attempt."""
     if claim.attempt >= claim.max_attempts:
-        return lambda tx: steps.fail(tx, claim, error), error
+        return End(write=lambda tx: steps.fail(tx, claim, error)), error
     delay = delay_seconds(kind, claim.attempt, after)
-    return lambda tx: steps.retry(tx, claim, error, delay_seconds=delay), error
+    return End(write=lambda tx: steps.retry(tx, claim, error, delay_seconds=delay), again=True), error
 
 
 def delay_seconds(kind: Kind, attempt: int, after: float | None = None) -> float:
@@ -160,7 +190,7 @@ def _write(process: Process, claim: Claim, end: End) -> None:
 
     def once() -> None:
         with process.database.begin(claim.tenant_id) as tx:
-            end(tx)
+            end.write(tx)
 
     _patiently(claim.step_id, once)
 

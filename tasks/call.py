@@ -2,7 +2,7 @@
 
 import httpx2
 
-from storage.model import Json
+from storage.model import Json, Used
 from tasks import outbound
 from tasks.errors import StepFailed, StepRetryable
 from tasks.names import HttpCall
@@ -24,12 +24,11 @@ def run(work: Work, params: HttpCall) -> Json:
         )
     body = params.body
     if body is None:
-        results = {used.name: used.result for used in work.used}
+        results = {used.name: _linked(work, used) for used in work.used}
         body = {"job": work.claim.job_id, "step": work.claim.step_id, "results": results}
+    headers = {"Idempotency-Key": work.claim.step_id, "User-Agent": "Millrace"}
     try:
-        answer = outbound.post_json(
-            work.process.tls, url, body, {"Idempotency-Key": work.claim.step_id}, timeout=params.timeout_seconds
-        )
+        answer = outbound.post_json(work.process.tls, url, body, headers, timeout=params.timeout_seconds)
     except (httpx2.HTTPError, TimeoutError) as exc:
         raise StepRetryable("call_failed", f"{params.url.host} did not answer: {type(exc).__name__}") from exc
     if answer.status in RETRIED_STATUSES:
@@ -38,3 +37,11 @@ def run(work: Work, params: HttpCall) -> Json:
     if not 200 <= answer.status < 300:
         raise StepFailed("call_refused", f"{params.url.host} answered {answer.status}")
     return {"status": answer.status, "body": answer.body}
+
+
+def _linked(work: Work, used: Used) -> Json:
+    """The step's result, with the address of each output, as the job's document has it."""
+    if not isinstance(used.result, dict) or not isinstance(used.result.get("outputs"), list):
+        return used.result
+    at = f"{work.process.settings.public_url}/v1/jobs/{work.claim.job_id}/outputs/{used.name}"
+    return {**used.result, "outputs": [{**made, "href": f"{at}/{made['name']}"} for made in used.result["outputs"]]}

@@ -8,13 +8,13 @@ from typing import Any
 
 from billiard.exceptions import TimeLimitExceeded, WorkerLostError
 from celery import bootsteps
-from celery.signals import task_failure, worker_shutdown
+from celery.signals import task_failure, task_unknown, worker_shutdown
 from celery.worker import state
 
 from storage import runnable, steps
 from storage.errors import StorageError
-from storage.model import PublicError, StepId, TenantId
-from tasks import process
+from storage.model import JobId, PublicError, StepId, TenantId
+from tasks import base, process
 
 log = logging.getLogger(__name__)
 
@@ -117,6 +117,16 @@ def _child_lost(exception: object = None, kwargs: dict[str, str] | None = None, 
                 steps.lose(tx.of(tenant), claim, error, only_if_expired=False)
     except StorageError:
         log.warning("lease.loss_not_written step=%s", step, exc_info=True)  # the lease will run out
+
+
+@task_unknown.connect
+def _unknown_kind(message: Any = None, name: str = "", **_: object) -> None:
+    """In the parent: a hint for a kind that is not installed here, which Celery would only log."""
+    _, ids, _ = message.payload
+    try:
+        base.refuse_unknown(process.current(), name, TenantId(ids["tenant"]), JobId(ids["job"]), StepId(ids["step"]))
+    except StorageError:
+        log.warning("lease.unknown_kind_not_written kind=%s", name, exc_info=True)
 
 
 @worker_shutdown.connect

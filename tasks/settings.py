@@ -10,12 +10,15 @@ from tasks.errors import ConfigurationError
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WorkerSettings:
-    """`lease_seconds`: how long a step stays with a worker that says nothing; `outbound_allow`: hosts for http.call."""
+    """`lease_seconds`: how long a step stays with a worker that says nothing; `outbound_allow`: hosts for http.call;
+    `public_url` stands before the links that third parties are sent.
+    """
 
     database: storage_settings.DatabaseSettings
     objects: objects_settings.ObjectSettings
     lease_seconds: float
     outbound_allow: frozenset[str]
+    public_url: str = ""
 
 
 def from_env(env: Mapping[str, str]) -> WorkerSettings:
@@ -26,13 +29,15 @@ def from_env(env: Mapping[str, str]) -> WorkerSettings:
     """
     if not env.get("CELERY_BROKER_URL"):
         raise ConfigurationError("CELERY_BROKER_URL is not set; it looks like redis://:password@host:6379/0")
+    hosts = frozenset(host.strip().lower() for host in env.get("OUTBOUND_ALLOW", "").split(",") if host.strip())
+    if odd := sorted(host for host in hosts if "/" in host):
+        raise ConfigurationError(f"OUTBOUND_ALLOW takes hosts, or host:port, with commas, and not {odd[0]!r}")
     return WorkerSettings(
         database=storage_settings.from_env(env),
         objects=objects_settings.from_env(env),
         lease_seconds=_seconds(env.get("LEASE_SECONDS", "30")),
-        outbound_allow=frozenset(
-            host.strip().lower() for host in env.get("OUTBOUND_ALLOW", "").split(",") if host.strip()
-        ),
+        outbound_allow=hosts,
+        public_url=env.get("PUBLIC_URL", "").rstrip("/"),
     )
 
 

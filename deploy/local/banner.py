@@ -24,7 +24,8 @@ def banner(running: Running, home: Path) -> None:
     console.print("\nMillrace is ready.\n", style="bold green")
     console.print(table)
     # Plain print: rich would break the line in two, and it is there to be copied.
-    print(f"\nTry:\n  curl -H 'Authorization: Bearer {running.key}' {running.api}/v1/jobs?template=thumbnails \\")
+    print(f"\nTry, in another terminal:\n  export API={running.api} KEY={running.key}")
+    print('  curl "$API/v1/jobs?template=thumbnails" -H "Authorization: Bearer $KEY" \\')
     print("       -H 'Content-Type: image/jpeg' --data-binary @photo.jpg")
     print("\nCtrl-C stops everything.", flush=True)
 

@@ -4,6 +4,7 @@ One thread tends one part and sleeps in wait() while it runs: no polling, no sig
 hold a stack as well as the terminal does.
 """
 
+import os
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -155,6 +156,8 @@ class Supervisor:
             ended = self._end_of(child)
             if self._stopping:
                 return
+            if child.status == os.EX_CONFIG:  # another try would only say it again
+                raise PartFailed(_block(part, "cannot start with these settings"))
             ran = time.monotonic() - child.began
             early_deaths = 0 if became_ready else early_deaths + 1
             if early_deaths >= self._pace.deaths_allowed:

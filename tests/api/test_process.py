@@ -61,7 +61,7 @@ BAD = {
 def test_a_bad_variable_stops_the_start_with_one_line_that_names_it(env: dict[str, str], name: str) -> None:
     done = run(env | {name: BAD[name][0]})
     lines = done.stderr.strip().splitlines()
-    assert (done.returncode, len(lines), done.stdout) == (1, 1, ""), done.stderr
+    assert (done.returncode, len(lines), done.stdout) == (os.EX_CONFIG, 1, ""), done.stderr
     assert name in lines[0]
 
 

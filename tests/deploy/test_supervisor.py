@@ -88,6 +88,15 @@ def test_a_part_that_stops_getting_ready_later_is_reported_to_who_waits(home: Pa
             supervisor.wait_failed()
 
 
+def test_a_part_with_bad_settings_is_not_tried_again(home: Path, lines: Lines) -> None:
+    refuses = "import os, sys; print('error: PORT must be a number', flush=True); sys.exit(os.EX_CONFIG)"
+    with pytest.raises(PartFailed) as failed, running(home, [program(home, "api", refuses)], say=lines.say, pace=QUICK):
+        pytest.fail("it must not get ready")
+    assert "api cannot start with these settings" in str(failed.value)
+    assert "| error: PORT must be a number" in str(failed.value)
+    assert not lines.said
+
+
 def test_a_part_that_does_not_get_ready_in_time_is_named_with_its_log(home: Path, lines: Lines) -> None:
     part = program(home, "flower", NEVER_READY, ready_seconds=0.3)
     with pytest.raises(PartFailed) as failed, running(home, [part], say=lines.say):

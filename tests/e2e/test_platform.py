@@ -72,7 +72,9 @@ def test_a_step_waits_for_another_and_a_third_party_hears_of_it_once(
     assert job["state"] == "succeeded"
     assert [attempt["outcome"] for attempt in job["steps"]["tell"]["attempts"]] == ["retried", "succeeded"]
     assert {headers["Idempotency-Key"] for _, headers, _ in hook.got} == {job["steps"]["tell"]["id"]}
-    assert hook.got[-1][2]["results"]["thumbs"]["outputs"][0]["width"] == 64
+    [output] = hook.got[-1][2]["results"]["thumbs"]["outputs"]
+    assert output["width"] == 64
+    assert http.get(output["href"]).headers["content-type"] == output["content_type"]
 
 
 def test_a_corrupt_file_fails_with_a_public_reason_and_the_workers_live_on(

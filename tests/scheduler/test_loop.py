@@ -76,6 +76,6 @@ def test_the_process_starts_and_stops_in_order(database_url: str, broker_url: st
 def test_a_bad_setting_stops_the_start_with_a_line_that_names_it(env: dict[str, str], name: str) -> None:
     process = scheduler(**{"DATABASE_URL": "postgresql://a:b@127.0.0.1/c", **env})
     said, _ = process.communicate(timeout=20)
-    assert process.returncode == 1
+    assert process.returncode == os.EX_CONFIG
     assert said.startswith(f"error: {name}")
     assert said.count("\n") == 1

@@ -3,6 +3,7 @@
 import json
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, cast
 
 import pytest
@@ -13,8 +14,8 @@ from scheduler.errors import BrokerUnavailable
 from scheduler.hints import Hints
 from storage import steps
 from storage.database import Database
-from storage.model import PublicError, TenantId
-from tests.documents import CHAIN, ECHO, put_in, taken
+from storage.model import PublicError, Runnable, TenantId
+from tests.documents import CHAIN, ECHO, put_in, take, taken
 from tests.waiting import until
 
 
@@ -205,6 +206,33 @@ def test_a_queue_that_this_version_does_not_know_holds_up_nothing(
     relaying.publish(database, hints)
     relaying.publish(database, hints)
     assert len(steps_in(broker)) == 4
+
+
+def test_a_worker_that_is_quicker_than_the_relays_commit_finds_the_step_queued(
+    database: Database, tenant: TenantId, broker: "redis.Redis"
+) -> None:
+    job = put_in(database, tenant)
+    claim = taken(database, tenant, job, "say")
+    with database.begin(tenant) as tx:
+        steps.retry(tx, claim, PublicError(code="x", message="y"), delay_seconds=0)
+    claims = []
+
+    class QuickWorker(Hints):
+        def send(self, step: Runnable) -> None:
+            # In a thread: the claim waits for the relay's commit, which comes after this.
+            claims.append(ThreadPoolExecutor(1).submit(take, database, tenant, job, "say"))
+            with database.platform_read() as tx:
+                until(lambda: tx.sql(BLOCKED).scalar_one())
+
+    relaying.publish(database, QuickWorker())
+    taken_again = claims[0].result()
+    assert taken_again is not None
+    assert taken_again.attempt == 2
+
+
+BLOCKED = """
+SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'
+"""
 
 
 def age(database: Database) -> None:

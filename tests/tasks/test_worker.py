@@ -28,6 +28,7 @@ from tests.documents import put_in
 from tests.waiting import until
 
 SLOW = {"steps": {"say": {"kind": "echo", "sleep_seconds": 60}}}
+GONE = {"gone": {"kind": "echo", "use": ["late"]}}
 Worker = Callable[..., AbstractContextManager["subprocess.Popen[bytes]"]]
 
 
@@ -181,6 +182,20 @@ def waiting_hints(relaying: Relaying) -> int:
         return sum(cast(int, client.llen(key)) for key in ("default", "default\x06\x163"))
 
 
+def test_a_step_of_a_kind_that_is_not_installed_says_so(
+    worker: Worker, database: Database, tenant: TenantId, read: Callable[[Job], Job]
+) -> None:
+    with worker():
+        job = put_in(database, tenant)
+        until(lambda: read(job).state is JobState.SUCCEEDED)
+        gone = put_in(database, tenant, SLOW | {"steps": {"late": {"kind": "echo", "sleep_seconds": 1}, **GONE}})
+        with database.platform() as tx:
+            tx.sql("UPDATE steps SET kind = 'gone' WHERE job_id = %(job)s AND name = 'gone'", job=gone.id)
+        step = until(lambda: read(gone).steps[1] if read(gone).steps[1].attempts else None)
+    assert step.error is not None
+    assert (step.state, step.error.code) == (StepState.RETRYING, "kind_unknown")
+
+
 @pytest.mark.parametrize(
     ("limits", "outcome"),
     [({"soft_time_limit": 1, "time_limit": 60}, "retried"), ({"soft_time_limit": 0, "time_limit": 1}, "lost")],
@@ -231,6 +246,6 @@ def test_a_bad_setting_stops_the_start_with_a_line_that_names_it(
 ) -> None:
     command = [sys.executable, "-m", "celery", "-A", "tasks.app", "worker", "-P", "threads", "-c", "1"]
     done = subprocess.run(command, env={**env, **env_change}, capture_output=True, text=True, check=False, timeout=30)
-    assert done.returncode == 1
+    assert done.returncode == os.EX_CONFIG
     assert said in done.stderr
     assert "Traceback" not in done.stderr
