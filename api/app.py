@@ -7,6 +7,7 @@ from anyio import CapacityLimiter
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import RedirectResponse, Response
+from fastapi_offline import FastAPIOffline
 
 from api import errors, events, health, jobs, openapi, outputs
 from api.bodies import minded
@@ -50,7 +51,7 @@ def create_app(settings: ApiSettings) -> FastAPI:
         await objects.close()
         database.close()
 
-    app = FastAPI(
+    app = FastAPIOffline(
         title="Millrace",
         summary="Uploads in, work out.",
         description=DESCRIPTION,

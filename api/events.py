@@ -29,6 +29,7 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
 @router.get(
     "/{job_id}/events",
+    summary="Follow a job's events",
     response_class=Response,
     responses=openapi.problems(400, 401, 403, 404, 422, 503) | openapi.EVENT_STREAM,
 )

@@ -25,6 +25,7 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
 @router.post(
     "",
+    summary="Submit a job",
     status_code=202,
     response_model=JobDocument,
     responses=openapi.problems(400, 401, 403, 408, 409, 413, 415, 422, 503) | openapi.ACCEPTED,
@@ -49,7 +50,7 @@ async def create(
     return _accepted(await accept(request, service, caller.tenant_id, held))
 
 
-@router.get("", response_model=JobPage, responses=openapi.problems(401, 403, 422, 503))
+@router.get("", summary="List jobs", response_model=JobPage, responses=openapi.problems(401, 403, 422, 503))
 async def index(
     service: Serving,
     caller: Reader,
@@ -73,7 +74,12 @@ async def index(
     return Response(page.model_dump_json(), media_type="application/json")
 
 
-@router.get("/{job_id}", response_model=JobDocument, responses=openapi.problems(401, 403, 404, 422, 503))
+@router.get(
+    "/{job_id}",
+    summary="Read a job, or wait for its end",
+    response_model=JobDocument,
+    responses=openapi.problems(401, 403, 404, 422, 503),
+)
 async def show(
     job_id: str,
     service: Serving,

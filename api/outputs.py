@@ -25,6 +25,7 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
 @router.get(
     "/{job_id}/outputs/{step}/{name}",
+    summary="Fetch an output",
     response_class=Response,
     responses=openapi.problems(401, 403, 404, 422, 503) | openapi.FILE,
 )
