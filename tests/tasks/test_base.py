@@ -138,9 +138,16 @@ def test_a_reason_that_cannot_be_stored_is_mended_and_cut(do: Any) -> None:
     assert (step.error.message[:3], len(step.error.message)) == ("\ufffd\ufffdx", 2000)
 
 
-def test_a_kind_that_cannot_be_loaded_is_written_down(process: Process, tenant: TenantId) -> None:
+@pytest.mark.parametrize("source", [None, "run = 1 / 0", "def run(:", "pass"])
+def test_a_kind_that_cannot_be_loaded_is_written_down(
+    process: Process, tenant: TenantId, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str | None
+) -> None:
+    module = f"broken_{tmp_path.name.replace('-', '_')}"
+    if source is not None:
+        (tmp_path / f"{module}.py").write_text(source)
+    monkeypatch.syspath_prepend(tmp_path)
     job = put_in(process.database, tenant)
-    broken = Kind(name="echo", summary="", params=AnyParams, run="tests.nothing:run")
+    broken = Kind(name="echo", summary="", params=AnyParams, run=f"{module}:run")
     with pytest.raises(base.StepUnsuccessful, match="kind_not_loadable"):
         base.perform(process, broken, tenant, job.id, job.steps[0].id)
     assert read(process, tenant, job).steps[0].state is StepState.RETRYING
