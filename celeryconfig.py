@@ -16,6 +16,7 @@ _rabbit = os.environ.get("CELERY_BROKER_URL", "").startswith(("amqp", "pyamqp"))
 
 broker_connection_retry_on_startup = True
 broker_connection_max_retries = None  # for ever: a broker may be away for an hour
+broker_heartbeat = 10  # RabbitMQ only: a half-open connection is noticed within 20 s (Celery's default: 240 s)
 broker_transport_options = (
     {"confirm_publish": True}  # without it a message that the server drops is lost without an error
     if _rabbit
@@ -37,7 +38,7 @@ task_queues = [
         queue.value,
         Exchange(queue.value, type="direct"),
         routing_key=queue.value,
-        queue_arguments={"x-max-priority": 9} if _rabbit else None,
+        queue_arguments={"x-queue-type": "quorum"} if _rabbit else None,
     )
     for queue in Queue
 ]

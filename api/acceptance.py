@@ -4,7 +4,6 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import nullcontext
-from typing import Any
 
 from fastapi import Request
 
@@ -14,7 +13,7 @@ from api.service import Service
 from api.uploads import Intake
 from storage import jobs
 from storage.errors import StorageError
-from storage.model import JobId, TenantId, new_job_id
+from storage.model import JobId, Json, TenantId, new_job_id
 from tasks.document import JobSpec
 from tasks.submit import submit
 
@@ -27,8 +26,11 @@ log = logging.getLogger(__name__)
 Undo = Callable[[], Awaitable[None]]
 
 
-async def accept(request: Request, service: Service, tenant_id: TenantId, held: Held | None) -> dict[str, Any]:
-    """Read the request, write the job and return its document. Raises what Intake.read and `submit` raise."""
+async def accept(request: Request, service: Service, tenant_id: TenantId, held: Held | None) -> Json:
+    """Read the request, write the job and return {status, document}: 202, or 200 for a job that is there already.
+
+    Raises what Intake.read and `submit` raise.
+    """
     intake = Intake(service=service, tenant_id=tenant_id, job_id=new_job_id(), fingerprinted=held is not None)
     try:
         async with held.renewed() if held else nullcontext():
@@ -40,22 +42,26 @@ async def accept(request: Request, service: Service, tenant_id: TenantId, held: 
     return await service.to_its_end(_write(service, intake, spec, held))
 
 
-async def _write(service: Service, intake: Intake, spec: JobSpec, held: Held | None) -> dict[str, Any]:
+async def _write(service: Service, intake: Intake, spec: JobSpec, held: Held | None) -> Json:
     try:
-        return await service.blocking(_store, service, intake, spec, held)
+        answer = await service.blocking(_store, service, intake, spec, held)
     except Exception:
         await _undo(service, intake, held)
         raise
+    if answer["status"] == 200:  # another job holds the unique key: this one's file is not needed
+        await _undo(service, intake, None)
+    return answer
 
 
-def _store(service: Service, intake: Intake, spec: JobSpec, held: Held | None) -> dict[str, Any]:
+def _store(service: Service, intake: Intake, spec: JobSpec, held: Held | None) -> Json:
     with service.database.begin(intake.tenant_id) as tx:
-        job = submit(tx, spec, job_id=intake.job_id, file=intake.file)
-        document = job_document(job, service.settings.public_url).model_dump(mode="json")
+        submitted = submit(tx, spec, job_id=intake.job_id, file=intake.file)
+        document = job_document(submitted.job, service.settings.public_url).model_dump(mode="json")
+        answer = {"status": 202 if submitted.created else 200, "document": document}
         if held is not None:
-            held.answer(tx, intake.fingerprint, document)
-        intake.committing = True
-    return document
+            held.answer(tx, intake.fingerprint, answer)
+        intake.committing = submitted.created
+    return answer
 
 
 async def _undo(service: Service, intake: Intake, held: Held | None) -> None:

@@ -9,15 +9,15 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import RedirectResponse, Response
 from fastapi_offline import FastAPIOffline
 
-from api import errors, events, health, jobs, openapi, outputs
+from api import deadletters, endings, errors, events, health, jobs, openapi, outputs, queues
 from api.bodies import minded
 from api.hub import Hub
 from api.service import Service
 from api.settings import ApiSettings
 from storage.database import Database
 from storage.objects.stores import open_objects
-from tasks.document import escape
 from tasks.errors import Flaw
+from tasks.values import escape
 
 STOP_SECONDS = 1.5  # for what requests that were cut off leave to be undone
 
@@ -61,8 +61,8 @@ def create_app(settings: ApiSettings) -> FastAPI:
         strict_content_type=False,
         redirect_slashes=False,
     )
-    for router in (jobs.router, events.router, outputs.router, health.router):
-        app.include_router(router)
+    for noun in (jobs, endings, events, outputs, deadletters, queues, health):
+        app.include_router(noun.router)
     app.add_api_route("/", _front, include_in_schema=False)
     app.add_middleware(minded, idle_seconds=settings.body_idle_seconds)
     errors.install(app)

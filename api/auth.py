@@ -39,4 +39,5 @@ def _who_has(service: Service, key: str) -> Principal | None:
 
 
 Reader = Annotated[Principal, Security(principal, scopes=["jobs:read"])]
+Operator = Annotated[Principal, Security(principal, scopes=["operate"])]
 Writer = Annotated[Principal, Security(principal, scopes=["jobs:write"])]

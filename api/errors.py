@@ -10,7 +10,16 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from api.openapi import methods_at
-from storage.errors import DatabaseUnavailable, IdempotencyInFlight, IdempotencyMismatch, ObjectStoreUnavailable
+from storage.errors import (
+    DatabaseUnavailable,
+    IdempotencyInFlight,
+    IdempotencyMismatch,
+    JobEnded,
+    JobNotEnded,
+    NothingToRetry,
+    ObjectMissing,
+    ObjectStoreUnavailable,
+)
 from tasks.errors import Flaw, InvalidDocument
 
 log = logging.getLogger(__name__)
@@ -47,6 +56,14 @@ TABLE: Mapping[type[Exception], tuple[int, str, str]] = {
     InvalidDocument: (422, "invalid_job", "the job's document has flaws; 'errors' names each place and what to do"),
     DatabaseUnavailable: (503, "database_unavailable", "the platform's database does not answer; try again soon"),
     ObjectStoreUnavailable: (503, "store_unavailable", "the platform's object store does not answer; try again soon"),
+    ObjectMissing: (503, "upload_lost", "the upload took so long that its file has been swept away; send it again"),
+    JobEnded: (409, "job_ended", "the job has ended already; it cannot be canceled any more"),
+    JobNotEnded: (409, "job_not_ended", "the job has not ended; cancel it, or wait"),
+    NothingToRetry: (
+        409,
+        "nothing_to_retry",
+        "every step of the job has succeeded; 'only': 'all' runs all of it again",
+    ),
     IdempotencyInFlight: (
         409,
         "idempotency_in_flight",
@@ -98,7 +115,7 @@ async def _refused(_: Request, exc: Exception) -> Response:
 
 async def _known(_: Request, exc: Exception) -> Response:
     status, code, detail = next(row for known, row in TABLE.items() if isinstance(exc, known))
-    headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if status in {409, 503} else {}
+    headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if status == 503 or code == "idempotency_in_flight" else {}
     if status == 503:
         log.warning("request.unavailable code=%s reason=%s", code, exc)
     flaws = exc.flaws if isinstance(exc, InvalidDocument) else ()

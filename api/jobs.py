@@ -1,7 +1,7 @@
 """`/v1/jobs`: submit, read, wait, list."""
 
 import asyncio
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import JSONResponse, Response
@@ -15,7 +15,17 @@ from api.schemas import JobDocument, JobPage, job_document, job_summary
 from api.service import Service, Serving
 from api.uploads import Intake
 from storage import jobs
-from storage.model import TERMINAL_JOB_STATES, Job, JobId, JobState, Principal, TenantId, is_job_id, new_job_id
+from storage.model import (
+    TERMINAL_JOB_STATES,
+    Job,
+    JobId,
+    JobState,
+    Json,
+    Principal,
+    TenantId,
+    is_job_id,
+    new_job_id,
+)
 from tasks.names import TEMPLATES
 
 MAX_WAIT_SECONDS = 60
@@ -41,7 +51,8 @@ async def create(
     """Submit a job: a file with what to do with it, or a document alone for kinds that need no file.
 
     Send multipart/form-data with the parts `job` (the document, as JSON; first, if you can) and `file`; or JSON alone;
-    or the bare file with `?template=`. The answer comes as soon as the job is safely stored.
+    or the bare file with `?template=`. The answer comes as soon as the job is safely stored; it is 200, with the job
+    that is there already, if that one has the document's `unique_key`.
     """
     key = idempotent.checked(idempotency_key)
     held = await idempotent.hold(service, caller.tenant_id, key) if key else None
@@ -117,8 +128,10 @@ async def _replayed(request: Request, service: Service, tenant_id: TenantId, key
     return _accepted(await idempotent.replay(service, tenant_id, key, intake.fingerprint))
 
 
-def _accepted(document: dict[str, Any]) -> Response:
-    return JSONResponse(document, status_code=202, headers={"Location": f"/v1/jobs/{document['id']}"})
+def _accepted(answer: Json) -> Response:
+    """What `accept` gave, now or before."""
+    document = answer["document"]
+    return JSONResponse(document, status_code=answer["status"], headers={"Location": f"/v1/jobs/{document['id']}"})
 
 
 def _page(service: Service, caller: Principal, state: JobState | None, before: JobId | None, limit: int) -> list[Job]:
@@ -126,7 +139,8 @@ def _page(service: Service, caller: Principal, state: JobState | None, before: J
         return jobs.page(tx, state=state, before=before, limit=limit)
 
 
-def _find(service: Service, caller: Principal, job_id: JobId) -> Job | None:
+def find_job(service: Service, caller: Principal, job_id: JobId) -> Job | None:
+    """The caller's job with its steps, as of one moment."""
     with service.database.snapshot(caller.tenant_id) as tx:
         return jobs.find(tx, job_id)
 
@@ -136,7 +150,7 @@ async def _ended_or_as_it_stands(service: Service, caller: Principal, job_id: Jo
     with service.hub.subscribe(job_id) as woken:
         while True:
             woken.clear()
-            job = await service.blocking(_find, service, caller, job_id)
+            job = await service.blocking(find_job, service, caller, job_id)
             if job is None:
                 raise not_found("job")
             left = deadline - asyncio.get_running_loop().time()

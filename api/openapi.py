@@ -8,7 +8,9 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from starlette.routing import compile_path
 
-from api.schemas import EventDocument, Problem
+from api.schemas import EventDocument, Problem, ReplayRequest, RetryRequest
+from storage.model import UniqueMode
+from tasks.document import MAX_DEADLINE_SECONDS, MAX_TTL_SECONDS, MAX_UNIQUE_KEY
 from tasks.names import KINDS, MAX_STEPS, NAME_PATTERN, TEMPLATES, Kind, Priority
 
 Responses = dict[int | str, dict[str, Any]]
@@ -21,7 +23,12 @@ ACCEPTED: Responses = {
     202: {
         "description": "The job is stored and will be done.",
         "headers": {"Location": {"description": "The job's path.", "schema": {"type": "string"}}},
-    }
+    },
+    200: {
+        "description": "Nothing new: this job has the same unique_key.",
+        "headers": {"Location": {"description": "The job's path.", "schema": {"type": "string"}}},
+        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/JobDocument"}}},
+    },
 }
 EVENT_STREAM: Responses = {
     200: {
@@ -69,6 +76,12 @@ def problems(*statuses: int) -> Responses:
         }
         for status in statuses
     }
+
+
+def body(schema: str, *, required: bool) -> dict[str, Any]:
+    """A JSON body that the route reads by itself."""
+    content = {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}}}
+    return {"requestBody": {"required": required, "content": content}}
 
 
 def methods_at(app: FastAPI, path: str) -> list[str]:
@@ -119,7 +132,7 @@ def install(app: FastAPI, kinds: Mapping[str, Kind] = KINDS) -> None:
             schemas.pop("ValidationError", None)
             schemas |= {
                 model.__name__: _plain(model.model_json_schema(ref_template=_REF), schemas)
-                for model in (Problem, EventDocument)
+                for model in (Problem, EventDocument, RetryRequest, ReplayRequest)
             }
             schemas |= _request_schemas(kinds, schemas)
             app.openapi_schema = made
@@ -164,7 +177,34 @@ def _request_schemas(kinds: Mapping[str, Kind], components: dict[str, Any]) -> d
             "template": {"type": "string", "enum": list(TEMPLATES)},
             "priority": {"type": "string", "enum": [priority.value for priority in Priority], "default": "normal"},
             "metadata": {"type": "object", "description": "Yours; comes back in the job's document."},
+            "deadline_seconds": {
+                "type": "number",
+                "exclusiveMinimum": 0,
+                "maximum": MAX_DEADLINE_SECONDS,
+                "description": "What is not done by then is not begun any more: the job ends as expired.",
+            },
+            "unique_key": {
+                "type": "string",
+                "minLength": 1,
+                "maxLength": MAX_UNIQUE_KEY,
+                "description": "No second job with the same key, for as long as `unique` says.",
+            },
+            "unique": {
+                "description": "Until the job starts, until it ends (default), or for a time from its acceptance on.",
+                "oneOf": [
+                    {"type": "string", "enum": [UniqueMode.WHILE_QUEUED.value, UniqueMode.WHILE_ACTIVE.value]},
+                    {
+                        "type": "object",
+                        "additionalProperties": False,
+                        "required": ["ttl_seconds"],
+                        "properties": {
+                            "ttl_seconds": {"type": "number", "exclusiveMinimum": 0, "maximum": MAX_TTL_SECONDS}
+                        },
+                    },
+                ],
+            },
         },
+        "dependentRequired": {"unique": ["unique_key"]},
         "oneOf": [{"required": ["steps"]}, {"required": ["template"]}],
         "example": {"template": next(iter(TEMPLATES))},
     }

@@ -63,5 +63,7 @@ def _find(service: Service, caller: Principal, job_id: JobId, step: str, name: s
     for made in job.steps if job else ():
         for output in outputs_of(made.result) if made.name == step else ():
             if output["name"] == name:
-                return output_key(caller.tenant_id, job_id, made.id, name), str(output.get("content_type", UNKNOWN))
+                return output_key(caller.tenant_id, job_id, made.id, made.attempt, name), str(
+                    output.get("content_type", UNKNOWN)
+                )
     return None

@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
 from storage.model import Event, Job, JobState, Outcome, PublicError, Step, StepState
 from tasks.names import Priority
@@ -16,10 +16,14 @@ class Document(BaseModel):
 
 
 class ErrorDocument(Document):
-    """Why something did not succeed: `code` is stable, `message` is for people."""
+    """Why something did not succeed: `code` is stable, `message` is for people.
+
+    `fingerprint` is the same for errors with the same reason.
+    """
 
     code: str
     message: str
+    fingerprint: str
 
 
 class InputDocument(Document):
@@ -54,6 +58,7 @@ class StepDocument(Document):
     kind: str
     state: StepState
     use: list[str]
+    losses: Annotated[int, Field(ge=0, description="how often it has lost its worker; at the third time it fails")]
     progress: Annotated[float, Field(ge=0, le=1)]
     attempts: list[AttemptDocument]
     result: Any
@@ -85,6 +90,8 @@ class JobSummary(Document):
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+    deadline_at: datetime | None
+    stopping: Annotated[JobState | None, Field(description="how it will end once its running steps have stopped")]
     timings: Timings
     links: Links
 
@@ -100,6 +107,82 @@ class JobPage(Document):
 
     data: list[JobSummary]
     next_cursor: str | None
+
+
+class RetryRequest(Document):
+    """How an ended job runs again; an empty object, or no body, means: the steps that did not succeed, as they are."""
+
+    only: Annotated[
+        Literal["failed", "all"], Field(description="`failed`: the steps that did not succeed; `all`: every step")
+    ] = "failed"
+    steps: Annotated[
+        dict[str, dict[str, Any]],
+        Field(description="new parameters by step, as a JSON merge patch (RFC 7396) on those it has"),
+    ] = {}
+
+
+class FilterRequest(Document):
+    """Which dead letters are meant: those that fit everything given."""
+
+    kind: str | None = None
+    fingerprint: str | None = None
+    code: str | None = None
+    failed_after: AwareDatetime | None = None
+    failed_before: AwareDatetime | None = None
+
+
+def _whole(value: Any) -> Any:
+    """JSON knows no whole numbers: 5.0 is one."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+class ReplayRequest(Document):
+    """Which failed steps' jobs run again, and what share of them."""
+
+    filter: FilterRequest = FilterRequest()
+    percent: Annotated[float, Field(gt=0, le=100, description="of the jobs that match, rounded up")] = 100.0
+    limit: Annotated[int, BeforeValidator(_whole), Field(ge=1, le=1000, description="at most so many jobs")] = 1000
+
+
+class ReplayDocument(Document):
+    """What a replay did: `jobs` run again, and `matching` were there in all, `skipped` of them still under way."""
+
+    matching: int
+    skipped: int
+    jobs: list[str]
+
+
+class DeadLettersDocument(Document):
+    """Steps of one kind that failed for one reason; `message` and `newest_job` are examples."""
+
+    kind: str
+    fingerprint: str
+    code: str
+    message: str
+    count: int
+    oldest: datetime
+    newest: datetime
+    newest_job: str
+
+
+class DeadLettersPage(Document):
+    """The largest groups first."""
+
+    data: list[DeadLettersDocument]
+
+
+class QueueDocument(Document):
+    """A queue, and since when nothing new starts from it."""
+
+    name: str
+    paused: bool
+    paused_at: datetime | None
+
+
+class QueuePage(Document):
+    """All queues."""
+
+    data: list[QueueDocument]
 
 
 class EventDocument(Document):
@@ -166,6 +249,8 @@ def _summary(job: Job, public_url: str) -> dict[str, Any]:
         "created_at": job.created_at,
         "started_at": job.started_at,
         "finished_at": job.finished_at,
+        "deadline_at": job.deadline_at,
+        "stopping": job.stopping,
         "timings": _timings(job.created_at, job.started_at, job.finished_at),
         "links": Links(self=at, events=f"{at}/events"),
     }
@@ -177,6 +262,7 @@ def _step(job: Job, step: Step, public_url: str) -> StepDocument:
         kind=step.kind,
         state=step.state,
         use=list(step.uses),
+        losses=step.losses,
         progress=round(step.progress, 4),
         attempts=[
             AttemptDocument(
@@ -213,7 +299,9 @@ def _with_links(result: Any, at: str) -> Any:
 
 
 def _error(error: PublicError | None) -> ErrorDocument | None:
-    return None if error is None else ErrorDocument(code=error.code, message=error.message)
+    if error is None:
+        return None
+    return ErrorDocument(code=error.code, message=error.message, fingerprint=error.fingerprint)
 
 
 def _timings(created: datetime, started: datetime | None, finished: datetime | None) -> Timings:

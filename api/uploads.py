@@ -11,16 +11,20 @@ from anyio import to_thread
 from fastapi import Request
 from pydantic_core import to_json
 
+from api.documents import collect, too_large
 from api.errors import Refused
 from api.multipart import MAX_AROUND_BYTES, Part, parts
 from api.service import Service
+from storage import removals
 from storage.keys import input_key
 from storage.model import JobId, JobInput, TenantId
-from tasks.document import JobSpec, escape, nearest, parse, parse_json
+from tasks.document import JobSpec, nearest, parse
 from tasks.errors import Flaw, InvalidDocument
+from tasks.values import escape, parse_json
 
 PARTS = ("file", "job")
 LARGE_DOCUMENT_BYTES = 8192
+ABANDONED_SECONDS = 86_400.0  # after which a file whose job was never written is deleted: no upload takes that long
 MAX_FILENAME = 255
 _MEDIA_TYPE = re.compile(r"[a-z0-9!#$&^_.+-]{1,64}/[a-z0-9!#$&^_.+-]{1,64}")
 
@@ -61,7 +65,7 @@ class Intake:
             await self._take_document(to_json({"template": template}))
             await self._take_file(request.stream(), filename="upload", content_type=media_type)
         elif media_type == "application/json":
-            raw = await _collect(request.stream(), self.service.settings.max_job_bytes, "the job's document")
+            raw = await collect(request.stream(), self.service.settings.max_job_bytes, "the job's document")
             await self._take_document(raw)
         else:
             detail = (
@@ -76,6 +80,7 @@ class Intake:
         """Take back what was stored, if anything was."""
         if self._stored:
             await self.service.objects.delete([input_key(self.tenant_id, self.job_id)])
+            await self.service.blocking(self._withdraw_removal)
 
     async def _read_parts(self, content_type: str, request: Request, template: str | None) -> None:
         if template is not None:
@@ -86,7 +91,7 @@ class Intake:
 
     async def _take_part(self, part: Part) -> None:
         if part.name == "job" and self.spec is None:
-            raw = await _collect(part.chunks, self.service.settings.max_job_bytes, "the job's document")
+            raw = await collect(part.chunks, self.service.settings.max_job_bytes, "the job's document")
             await self._take_document(raw)
         elif part.name == "file" and self.file is None:
             filename = part.filename or "upload"
@@ -112,6 +117,8 @@ class Intake:
         counted = _Counted(chunks, self.service.settings.max_upload_bytes, hashed=self.fingerprinted)
         key = input_key(self.tenant_id, self.job_id)
         if self.keep:
+            # If this process dies before the job is written, the file is swept away.
+            await self.service.blocking(self._plan_removal)
             self._stored = True  # a put that fails takes itself back, but a cancelled one may have come through
             await self.service.objects.put(key, counted, content_type=media_type)
         else:
@@ -122,13 +129,21 @@ class Intake:
         self.file = JobInput(key=key, filename=name, content_type=media_type, bytes=counted.size)
         self._file_digest = counted.digest
 
+    def _plan_removal(self) -> None:
+        with self.service.database.begin(self.tenant_id) as tx:
+            removals.plan(tx, self.job_id, due_in_seconds=ABANDONED_SECONDS)
+
+    def _withdraw_removal(self) -> None:
+        with self.service.database.begin(self.tenant_id) as tx:
+            removals.withdraw(tx, self.job_id)
+
     def _refuse_declared_size(self, request: Request) -> None:
         """What says that it is too large need not be sent at all."""
         declared = request.headers.get("content-length", "")
         limits = self.service.settings
         most = limits.max_upload_bytes + limits.max_job_bytes + MAX_AROUND_BYTES
         if declared.isascii() and declared.isdigit() and int(declared[:20]) > most:
-            raise _too_large("the file", limits.max_upload_bytes)
+            raise too_large("the file", limits.max_upload_bytes)
 
 
 def _spec_of(raw: bytes) -> JobSpec:
@@ -154,19 +169,10 @@ class _Counted:
                 continue
             self.size += len(chunk)
             if self.size > self._limit:
-                raise _too_large("the file", self._limit)
+                raise too_large("the file", self._limit)
             if self._hash:
                 self._hash.update(chunk)
             yield chunk
-
-
-async def _collect(chunks: AsyncIterable[bytes], limit: int, what: str) -> bytes:
-    collected = bytearray()
-    async for chunk in chunks:
-        collected += chunk
-        if len(collected) > limit:
-            raise _too_large(what, limit)
-    return bytes(collected)
 
 
 def _plain_filename(raw: str) -> str:
@@ -174,10 +180,6 @@ def _plain_filename(raw: str) -> str:
     name = re.split(r"[/\\]", unquote(raw))[-1]
     printable = "".join(character for character in name if character.isprintable()).strip(". ")
     return printable[:MAX_FILENAME] or "upload"
-
-
-def _too_large(what: str, limit: int) -> Refused:
-    return Refused(413, "too_large", f"{what} is larger than {limit} bytes, the limit here")
 
 
 def _flaw(pointer: str, detail: str) -> InvalidDocument:

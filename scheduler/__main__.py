@@ -18,13 +18,13 @@ from storage.errors import StorageError
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def scheduler() -> None:
-    """Everything in Millrace that acts by the clock. Reads DATABASE_URL, CELERY_BROKER_URL, LOG_LEVEL."""
+    """Everything in Millrace that acts by the clock. Its settings stand in docs/settings.md."""
 
 
 @scheduler.command()
 def run() -> None:
-    """Relay and reaper in one process; any number of such processes may run."""
-    _keep("relay", "reap")
+    """Relay, reaper and sweeper in one process; any number of such processes may run."""
+    _keep("relay", "reap", "sweep")
 
 
 @scheduler.command()
@@ -35,22 +35,37 @@ def relay() -> None:
 
 @scheduler.command()
 def reap() -> None:
-    """Take steps back from workers that say nothing any more."""
+    """Take steps back from workers that say nothing any more, and end jobs whose deadline has passed."""
     _keep("reap")
+
+
+@scheduler.command()
+def sweep() -> None:
+    """Delete what has served its time: ended jobs, objects, keys."""
+    _keep("sweep")
 
 
 def _keep(*names: str) -> None:
     from scheduler.reap import reap as reap_loop
     from scheduler.relay import relay as relay_loop
+    from scheduler.sweep import sweep as sweep_loop
+    from storage.objects.blocking import Blocking
+    from storage.objects.stores import open_objects
 
     found = settings.from_env(os.environ)
     logging.basicConfig(level=found.log_level, format="%(asctime)s %(levelname)s %(threadName)s %(message)s")
     database = Database(found.database)
-    loops: dict[str, Loop] = {"relay": partial(relay_loop, database), "reap": partial(reap_loop, database)}
+    objects = Blocking(open_objects(found.objects))
+    loops: dict[str, Loop] = {
+        "relay": partial(relay_loop, database),
+        "reap": partial(reap_loop, database, found.lease_seconds),
+        "sweep": partial(sweep_loop, database, objects, found.kept_seconds),
+    }
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     keep({name: loops[name] for name in names}, stop)
+    objects.close()
     database.close()
 
 

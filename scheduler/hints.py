@@ -1,6 +1,5 @@
 """The broker as the relay sees it: sends the hint that a step may run, and tells how many hints a queue holds."""
 
-import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -9,11 +8,12 @@ from celery import Celery
 from kombu import Connection, Producer
 from kombu.exceptions import OperationalError
 
+from scheduler import epoch
 from scheduler.errors import BrokerUnavailable
 from storage.model import Runnable
 from tasks.names import KINDS, Kind
 
-log = logging.getLogger(__name__)
+ANSWER_SECONDS = 5  # a broker that says nothing for this long is away
 
 
 class Hints:
@@ -22,19 +22,13 @@ class Hints:
     def __init__(self, *, kinds: Mapping[str, Kind] = KINDS) -> None:
         self._app = Celery("millrace-relay", set_as_current=False)
         self._app.config_from_object("celeryconfig")
-        self._queues = frozenset(self._app.amqp.queues)
+        self.queues = sorted(self._app.amqp.queues)
         self._kinds = kinds
         self._connection: Connection | None = None
         self._producer: Producer | None = None
 
     def send(self, step: Runnable) -> None:
-        """Tell the workers of the step's queue that it may run. Raises BrokerUnavailable.
-
-        A queue that this version does not know is logged and left: the step is looked at again with the lost hints.
-        """
-        if step.queue not in self._queues:
-            log.error("hints.queue_unknown queue=%s kind=%s step=%s", step.queue, step.kind, step.step_id)
-            return
+        """Tell the workers of the step's queue, one of `queues`, that it may run. Raises BrokerUnavailable."""
         kind = self._kinds.get(step.kind)
         with self._as_ours() as connection:
             if self._producer is None:
@@ -44,13 +38,14 @@ class Hints:
                 kwargs={"tenant": step.tenant_id, "job": step.job_id, "step": step.step_id},
                 task_id=step.step_id,
                 queue=step.queue,
-                priority=_priority(connection, step.priority),
+                priority=step.priority,  # as Redis counts; RabbitMQ's quorum queues have none
                 time_limit=kind.time_limit if kind else None,
                 soft_time_limit=kind.soft_time_limit if kind else None,
                 argsrepr="()",
                 kwargsrepr=f"{{'job': '{step.job_id}'}}",  # what Flower shows
                 ignore_result=True,
                 retry=False,
+                confirm_timeout=ANSWER_SECONDS,
                 producer=self._producer,
             )
 
@@ -63,6 +58,16 @@ class Hints:
             except connection.channel_errors:
                 return 0  # a queue that is empty is none, to Redis
 
+    def is_remembered(self) -> bool:
+        """Whether the broker still has all that it was sent since `begin_epoch`. Raises BrokerUnavailable."""
+        with self._as_ours() as connection:
+            return epoch.is_remembered(connection)
+
+    def begin_epoch(self) -> None:
+        """Call it when all that a forgetful broker lacks is about to be sent again. Raises BrokerUnavailable."""
+        with self._as_ours() as connection:
+            epoch.begin(connection)
+
     def close(self) -> None:
         """Drop the connection; the next call makes a new one."""
         connection, self._connection, self._producer = self._connection, None, None
@@ -73,7 +78,8 @@ class Hints:
     def _as_ours(self) -> Iterator[Connection]:
         try:
             if self._connection is None:
-                self._connection = self._app.connection_for_write(connect_timeout=5)
+                options = {"read_timeout": ANSWER_SECONDS, "write_timeout": ANSWER_SECONDS} if self._is_amqp() else {}
+                self._connection = self._app.connection_for_write(connect_timeout=5, transport_options=options)
                 self._connection.ensure_connection(max_retries=1, interval_start=0)
             yield self._connection
         except Exception as exc:
@@ -82,11 +88,9 @@ class Hints:
             self.close()
             raise BrokerUnavailable(f"{type(exc).__name__}: {exc}") from exc
 
+    def _is_amqp(self) -> bool:
+        return str(self._app.conf.broker_url).startswith(("amqp", "pyamqp"))
+
     def _errors(self) -> tuple[type[BaseException], ...]:
         transport = () if self._connection is None else self._connection.connection_errors
         return (OperationalError, OSError, *transport)
-
-
-def _priority(connection: Connection, rank: int) -> int:
-    """Redis serves the lowest number first, RabbitMQ the highest."""
-    return 9 - rank if connection.transport.driver_type == "amqp" else rank

@@ -1,4 +1,4 @@
-"""Takes steps back from workers that say nothing any more, and sweeps out what has served its time.
+"""Takes steps back from workers that say nothing any more, and ends jobs whose deadline has passed.
 
 Any number of reapers may run: each loss is fenced.
 """
@@ -6,31 +6,48 @@ Any number of reapers may run: each loss is fenced.
 import logging
 import threading
 import time
+from collections.abc import Callable
+from functools import partial
 
-from storage import idempotency, runnable, steps
-from storage.database import Database
-from storage.errors import StorageError
-from storage.model import Claim, PublicError
+from storage import losses, runnable, stops
+from storage.database import Database, Tx
+from storage.errors import DatabaseUnavailable, StorageError
+from storage.model import Claim, JobId, PublicError, TenantId
 
 log = logging.getLogger(__name__)
 
 INTERVAL_SECONDS = 1.0
-SWEEP_SECONDS = 60.0
 BATCH = 100
 
 LEASE_EXPIRED = PublicError(
-    code="worker_lost", message="the worker stopped renewing its lease: it died, hung or was cut off"
+    code="lease_expired", message="the worker stopped renewing its lease: it died, hung or was cut off"
 )
 
 
-def reap(database: Database, stop: threading.Event) -> None:
-    """Reap until `stop` is set. Raises DatabaseUnavailable: call it again."""
-    swept = 0.0
+def reap(database: Database, lease_seconds: float, stop: threading.Event) -> None:
+    """Reap until `stop` is set.
+
+    While the database was away no worker could renew: after that leases have another third, in which every worker that
+    lives renews, before they count as run out.
+    """
+    mercy_until = 0.0
     while not stop.wait(INTERVAL_SECONDS):
-        reap_once(database)
-        if time.monotonic() - swept > SWEEP_SECONDS:
-            sweep(database)
-            swept = time.monotonic()
+        try:
+            expire_once(database)
+            if time.monotonic() > mercy_until:
+                reap_once(database)
+        except DatabaseUnavailable as exc:
+            log.warning("reap.interrupted reason=%s", exc)
+            mercy_until = time.monotonic() + lease_seconds / 3 + 2 * INTERVAL_SECONDS
+
+
+def expire_once(database: Database) -> int:
+    """End up to BATCH jobs whose deadline has passed; returns how many were looked at."""
+    with database.platform_read() as tx:
+        overdue = stops.overdue(tx, limit=BATCH)
+    for tenant_id, job_id in overdue:
+        _one_by_one(database, tenant_id, job_id, partial(stops.expire, job_id=job_id))
+    return len(overdue)
 
 
 def reap_once(database: Database) -> int:
@@ -43,21 +60,17 @@ def reap_once(database: Database) -> int:
 
 
 def _take_back(database: Database, claim: Claim) -> None:
+    lose = partial(losses.lose, claim=claim, error=LEASE_EXPIRED, only_if_expired=True)
+    if _one_by_one(database, claim.tenant_id, claim.job_id, lose):
+        log.warning("reap.lease_expired step=%s kind=%s attempt=%s", claim.step_id, claim.kind, claim.attempt)
+
+
+def _one_by_one(database: Database, tenant_id: TenantId, job_id: JobId, act: Callable[[Tx], bool]) -> bool:
+    """Do it in a transaction of its own: a job whose row somebody holds must not keep the others waiting."""
     try:
-        with database.begin(claim.tenant_id) as tx:
-            # A job whose row somebody holds must not keep the others waiting: its turn comes again.
+        with database.begin(tenant_id) as tx:
             tx.sql("SET LOCAL lock_timeout = '1s'")
-            taken = steps.lose(tx, claim, LEASE_EXPIRED, only_if_expired=True)
+            return act(tx)
     except StorageError as exc:
-        log.warning("reap.put_off step=%s reason=%s", claim.step_id, exc)
-    else:
-        if taken:
-            log.warning("reap.lease_expired step=%s kind=%s attempt=%s", claim.step_id, claim.kind, claim.attempt)
-
-
-def sweep(database: Database) -> None:
-    """Delete the idempotency keys that nobody may ask for any more, in small batches."""
-    while True:
-        with database.platform() as tx:
-            if idempotency.forget_old(tx, limit=BATCH) < BATCH:
-                return
+        log.warning("reap.put_off job=%s reason=%s", job_id, exc)
+        return False

@@ -8,9 +8,10 @@ import click
 from storage import settings, tenants
 from storage.database import Database
 from storage.errors import StorageError
-from storage.model import KeyId
+from storage.model import TERMINAL_JOB_STATES, JobState, KeyId
 
-SCOPES = ("jobs:read", "jobs:write")
+SCOPES = ("jobs:read", "jobs:write", "operate")
+DEFAULT_SCOPES = "jobs:read,jobs:write"  # to operate is to stop queues for everybody
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -45,7 +46,7 @@ def keys() -> None:
 
 @keys.command("create")
 @click.option("--tenant", required=True, help="Name of the tenant; made if there is none.")
-@click.option("--scopes", default=",".join(SCOPES), show_default=True, help="What the key may do, with commas.")
+@click.option("--scopes", default=DEFAULT_SCOPES, show_default=True, help="What the key may do, with commas.")
 def create(tenant: str, scopes: str) -> None:
     """Make a key and print it: it is stored as a hash and cannot be shown again."""
     wanted = [scope.strip() for scope in scopes.split(",") if scope.strip()]
@@ -82,12 +83,28 @@ def revoke(key_id: str) -> None:
 
 
 @keys.command()
-def check() -> None:
+@click.option("--scopes", default="", help="What it must be allowed to do, with commas.")
+def check(scopes: str) -> None:
     """Exit 0 if the key in MILLRACE_API_KEY is valid here, 1 if not."""
     database = Database(settings.from_env(os.environ))
     with database.platform() as tx:
         found = tenants.who_has(tx, os.environ.get("MILLRACE_API_KEY", ""))
-    sys.exit(0 if found else 1)
+    wanted = {scope.strip() for scope in scopes.split(",") if scope.strip()}
+    sys.exit(0 if found and wanted <= found.scopes else 1)
+
+
+@storage.command()
+@click.option("--tenant", required=True, help="Name of the tenant.")
+@click.option("--state", required=True, type=click.Choice(sorted(TERMINAL_JOB_STATES)), help="How the jobs ended.")
+@click.option("--days", required=True, type=click.FloatRange(min=0), help="How long they are kept; 0: for ever.")
+def retention(tenant: str, state: str, days: float) -> None:
+    """Keep a tenant's ended jobs for another time than RETENTION_DAYS says."""
+    from storage.retention import keep
+
+    database = Database(settings.from_env(os.environ))
+    with database.platform() as tx:
+        keep(tx, tenants.ensure(tx, tenant), {JobState(state): days * 86_400 or None})
+    click.echo(f"{tenant}: {state} jobs are kept {f'for {days:g} days' if days else 'for ever'}")
 
 
 if __name__ == "__main__":

@@ -37,6 +37,22 @@ class LeaseLost(StorageError):
     """The step is no longer ours: a newer attempt holds it, or it has ended; nothing was written."""
 
 
+class JobStopping(StorageError):
+    """The job is being canceled, or its deadline has passed: work on its steps is not wanted any more."""
+
+
+class JobEnded(StorageError):
+    """The job has ended already, in the state that the message names."""
+
+
+class JobNotEnded(StorageError):
+    """The job has not ended yet."""
+
+
+class NothingToRetry(StorageError):
+    """No step of the job has ended without success."""
+
+
 class IdempotencyInFlight(StorageError):
     """Another request with this Idempotency-Key is being answered right now."""
 

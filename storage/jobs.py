@@ -16,6 +16,7 @@ from storage.model import (
     JobId,
     JobInput,
     JobState,
+    Json,
     NewJob,
     NewStep,
     Outcome,
@@ -29,20 +30,23 @@ from storage.tables import attempts, jobs, steps
 # One round trip: the job, its steps, its first event, and the two announcements, all or nothing.
 _INSERT = """
 WITH job AS (
-  INSERT INTO jobs (tenant_id, id, state, priority, input, metadata, steps_total, steps_open, event_seq)
-  VALUES (%(tenant)s, %(job)s, 'queued', %(priority)s, %(input)s::jsonb, %(metadata)s::jsonb, %(count)s, %(count)s, 1)
-  RETURNING created_at
+  INSERT INTO jobs (tenant_id, id, state, priority, input, metadata, steps_total, steps_open, event_seq,
+                    deadline_seconds, deadline_at)
+  VALUES (%(tenant)s, %(job)s, 'queued', %(priority)s, %(input)s::jsonb, %(metadata)s::jsonb, %(count)s, %(count)s, 1,
+          %(deadline)s::float, now() + make_interval(secs => %(deadline)s::float))
+  RETURNING created_at, deadline_at
 ), step AS (
   INSERT INTO steps (tenant_id, id, job_id, position, name, kind, queue, priority, params, uses, waiting_on, state,
-                     max_attempts)
+                     max_attempts, max_losses)
   SELECT %(tenant)s, id, %(job)s, position, name, kind, queue, %(priority)s, params, uses, cardinality(uses),
-         CASE WHEN cardinality(uses) = 0 THEN 'queued' ELSE 'waiting' END, max_attempts
+         CASE WHEN cardinality(uses) = 0 THEN 'queued' ELSE 'waiting' END, max_attempts, max_losses
   FROM jsonb_to_recordset(%(steps)s::jsonb)
-    AS item (id text, position int, name text, kind text, queue text, params jsonb, uses text[], max_attempts int)
+    AS item (id text, position int, name text, kind text, queue text, params jsonb, uses text[], max_attempts int,
+             max_losses int)
 ), event AS (
   INSERT INTO events (tenant_id, job_id, seq, type, data) VALUES (%(tenant)s, %(job)s, 1, 'job.queued', '{}')
 )
-SELECT created_at, pg_notify('millrace_events', %(job)s), pg_notify('millrace_ready', '') FROM job
+SELECT created_at, deadline_at, pg_notify('millrace_events', %(job)s), pg_notify('millrace_ready', '') FROM job
 """
 
 
@@ -51,7 +55,7 @@ def insert(tx: Tx, new: NewJob) -> Job:
 
     Returns the job as it now stands.
     """
-    created_at = tx.sql(
+    written = tx.sql(
         _INSERT,
         job=new.id,
         priority=new.priority,
@@ -59,7 +63,8 @@ def insert(tx: Tx, new: NewJob) -> Job:
         metadata=json.dumps(new.metadata),
         count=len(new.steps),
         steps=json.dumps([{"position": position, **asdict(step)} for position, step in enumerate(new.steps)]),
-    ).scalar_one()
+        deadline=new.deadline_seconds,
+    ).one()
     return Job(
         id=new.id,
         state=JobState.QUEUED,
@@ -67,11 +72,13 @@ def insert(tx: Tx, new: NewJob) -> Job:
         input=new.input,
         error=None,
         metadata=new.metadata,
-        created_at=created_at,
+        created_at=written.created_at,
         started_at=None,
         finished_at=None,
+        deadline_at=written.deadline_at,
+        stopping=None,
         progress=0.0,
-        steps=tuple(_written(step, created_at) for step in new.steps),
+        steps=tuple(_written(step, written.created_at) for step in new.steps),
     )
 
 
@@ -84,6 +91,8 @@ def _written(step: NewStep, created_at: datetime) -> Step:
         state=StepState.WAITING if step.uses else StepState.QUEUED,
         uses=step.uses,
         attempt=0,
+        failures=0,
+        losses=0,
         progress=0.0,
         result=None,
         error=None,
@@ -100,6 +109,13 @@ def find(tx: Tx, job_id: JobId) -> Job | None:
     if row is None:
         return None
     return _job(row, _steps_of(tx, job_id))
+
+
+def params_of(tx: Tx, job_id: JobId) -> dict[str, tuple[str, Json]]:
+    """Kind and parameters of the job's steps by name; none if the tenant has no such job."""
+    asked = select(steps.c.name, steps.c.kind, steps.c.params)
+    rows = tx.execute(asked.where(steps.c.tenant_id == tx.tenant_id, steps.c.job_id == job_id))
+    return {row.name: (row.kind, row.params) for row in rows}
 
 
 def is_terminal(tx: Tx, job_id: JobId) -> bool | None:
@@ -155,6 +171,8 @@ def _job(row: Any, its_steps: Sequence[Step]) -> Job:
         created_at=row.created_at,
         started_at=row.started_at,
         finished_at=row.finished_at,
+        deadline_at=row.deadline_at,
+        stopping=JobState(row.stop_as) if row.stop_as and row.finished_at is None else None,
         progress=float(row.progress or 0.0),
         steps=tuple(its_steps),
     )
@@ -169,6 +187,8 @@ def _step(row: Any, its_attempts: Sequence[Attempt]) -> Step:
         state=StepState(row.state),
         uses=tuple(row.uses),
         attempt=row.attempt,
+        failures=row.failures,
+        losses=row.losses,
         progress=row.progress,
         result=row.result,
         error=public_error(row.error),
@@ -192,7 +212,7 @@ def _attempt(row: Any) -> Attempt:
 
 def public_error(value: Any) -> PublicError | None:
     """The error in a row's JSON column."""
-    return None if value is None else PublicError(code=value["code"], message=value["message"])
+    return None if value is None else PublicError(**value)
 
 
 def job_input(value: Any) -> JobInput | None:

@@ -1,4 +1,7 @@
-"""Where a job's objects stand: all of a job under one prefix, outputs by step, so that doing it again overwrites."""
+"""Where a job's objects stand: all of a job under one prefix, outputs by step and attempt.
+
+The attempt in the key is the fence of the bytes: a worker that lost its step cannot touch what its successor wrote.
+"""
 
 from storage.model import JobId, StepId, TenantId
 
@@ -11,5 +14,13 @@ def input_key(tenant_id: TenantId, job_id: JobId) -> str:
     return f"{job_prefix(tenant_id, job_id)}input"
 
 
-def output_key(tenant_id: TenantId, job_id: JobId, step_id: StepId, name: str) -> str:
-    return f"{job_prefix(tenant_id, job_id)}{step_id}/{name}"
+def outputs_prefix(tenant_id: TenantId, job_id: JobId) -> str:
+    return f"{job_prefix(tenant_id, job_id)}outputs/"
+
+
+def attempt_prefix(tenant_id: TenantId, job_id: JobId, step_id: StepId, attempt: int) -> str:
+    return f"{outputs_prefix(tenant_id, job_id)}{step_id}/{attempt}/"
+
+
+def output_key(tenant_id: TenantId, job_id: JobId, step_id: StepId, attempt: int, name: str) -> str:
+    return f"{attempt_prefix(tenant_id, job_id, step_id, attempt)}{name}"

@@ -1,5 +1,7 @@
 """What the platform's rows look like to the rest of the code: ids, states and frozen dataclasses. Pure."""
 
+import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -73,15 +75,34 @@ class Outcome(StrEnum):
     SUCCEEDED = "succeeded"
     FAILED = "failed"  # for good
     RETRIED = "retried"  # failed, and the step waits for its next attempt
-    LOST = "lost"  # its worker died, stopped renewing the lease, or was stopped at the hard time limit
+    LOST = "lost"  # its worker died, stopped renewing the lease, or was stopped at a hard limit
+    RETURNED = "returned"  # handed back by a worker that was told to stop; counts as nothing
+    CANCELED = "canceled"  # stopped, since its job was canceled or its deadline passed
+
+
+_VARYING = re.compile(r"\b[a-z]+_[0-9a-hjkmnp-tv-z]{26}\b|\b[0-9a-f]{8,}\b|\d{4,}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PublicError:
-    """What went wrong, in words that the tenant may read; `code` is stable, `message` says what to do."""
+    """What went wrong, in words that the tenant may read; `code` is stable, `message` says what to do.
+
+    `fingerprint` is the same for errors that have the same reason: by default it stands for the code and the message
+    without ids and long numbers.
+    """
 
     code: str
     message: str
+    fingerprint: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.fingerprint:
+            object.__setattr__(self, "fingerprint", fingerprint(self.code, _VARYING.sub("#", self.message)))
+
+
+def fingerprint(*reasons: str) -> str:
+    """Twelve hexadecimal digits that stand for these words."""
+    return hashlib.sha256("\0".join(reasons).encode("utf-8", "replace")).hexdigest()[:12]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -94,9 +115,29 @@ class JobInput:
     bytes: int
 
 
+class UniqueMode(StrEnum):
+    """For how long a job keeps others with its key away."""
+
+    WHILE_QUEUED = "while_queued"  # until its first step starts
+    WHILE_ACTIVE = "while_active"  # until it ends
+    TTL = "ttl_seconds"  # from its acceptance on, however it goes
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Unique:
+    """The key that a job must not share; `ttl_seconds` for that mode only."""
+
+    key: str
+    mode: UniqueMode
+    ttl_seconds: float | None = None
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NewStep:
-    """A step to be written: `uses` names steps of the same job, `max_attempts` counts the first attempt too."""
+    """A step to be written: `uses` names steps of the same job.
+
+    It fails for good at its `max_attempts`th failure, or when it has lost its worker `max_losses` times.
+    """
 
     id: StepId
     name: str
@@ -105,17 +146,19 @@ class NewStep:
     params: Json
     uses: Sequence[str]
     max_attempts: int
+    max_losses: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NewJob:
-    """A job to be written; `priority` is its rank: the lower, the sooner."""
+    """A job to be written; `priority` is its rank: the lower, the sooner. `deadline_seconds` count from now."""
 
     id: JobId
     priority: int
     input: JobInput | None
     metadata: Json
     steps: Sequence[NewStep]
+    deadline_seconds: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -131,7 +174,10 @@ class Attempt:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Step:
-    """A step as it stands; `progress` is 0..1, `result` is what its kind returned."""
+    """A step as it stands; `progress` is 0..1, `result` is what its kind returned.
+
+    `failures` and `losses` count since the job was last told to run.
+    """
 
     id: StepId
     name: str
@@ -140,6 +186,8 @@ class Step:
     state: StepState
     uses: Sequence[str]
     attempt: int
+    failures: int
+    losses: int
     progress: float
     result: Json
     error: PublicError | None
@@ -152,7 +200,10 @@ class Step:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Job:
-    """A job as it stands; `steps` in the order of the document, empty in listings."""
+    """A job as it stands; `steps` in the order of the document, empty in listings.
+
+    `stopping` is how it will end once its running steps have stopped: canceled or expired.
+    """
 
     id: JobId
     state: JobState
@@ -163,6 +214,8 @@ class Job:
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+    deadline_at: datetime | None
+    stopping: JobState | None
     progress: float
     steps: Sequence[Step] = field(default_factory=tuple)
 
@@ -179,8 +232,36 @@ class Event:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class DeadLetterFilter:
+    """Which failed steps are meant; None: any."""
+
+    kind: str | None = None
+    fingerprint: str | None = None
+    code: str | None = None
+    failed_after: datetime | None = None
+    failed_before: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DeadLetters:
+    """Steps of one kind that failed for one reason; `message` and `newest_job` are examples."""
+
+    kind: str
+    fingerprint: str
+    code: str
+    message: str
+    count: int
+    oldest: datetime
+    newest: datetime
+    newest_job: JobId
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Claim:
-    """The right to work on a step: the fence is `attempt`, and only the newest attempt may write."""
+    """The right to work on a step: the fence is `attempt`, and only the newest attempt may write.
+
+    `tried_seconds` have passed since its first attempt began.
+    """
 
     tenant_id: TenantId
     job_id: JobId
@@ -188,7 +269,11 @@ class Claim:
     name: str
     kind: str
     attempt: int
+    failures: int
     max_attempts: int
+    losses: int
+    max_losses: int
+    tried_seconds: float
     params: Json
     input: JobInput | None
     uses: Sequence["Used"]
@@ -196,11 +281,12 @@ class Claim:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Used:
-    """A finished step whose result the claimed step may use."""
+    """A finished step whose result the claimed step may use; `attempt` is the one that succeeded."""
 
     step_id: StepId
     name: str
     kind: str
+    attempt: int
     result: Json
 
 

@@ -1,6 +1,7 @@
 """What the platform's loops ask of all tenants' steps: what may run, what was lost, whose lease ran out."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from storage.database import PlatformTx
@@ -18,12 +19,26 @@ WITH due AS (
 SELECT count(*) FROM due
 """
 
+# Each queue of the broker holds at most `window` hints at a time: the rest waits here, where priority decides, where a
+# wiped broker costs little, and where every count stays flat however long the backlog is.
+_ROOM = """
+SELECT queue, %(window)s - (
+  SELECT count(*) FROM (
+    SELECT FROM steps
+    WHERE state = 'queued' AND published_at IS NOT NULL AND steps.queue = asked.queue LIMIT %(window)s
+  ) AS sent
+) AS room
+FROM unnest(%(queues)s::text[]) AS asked (queue)
+WHERE EXISTS (SELECT FROM steps WHERE state = 'queued' AND published_at IS NULL AND steps.queue = asked.queue)
+  AND NOT EXISTS (SELECT FROM queues WHERE name = asked.queue AND paused_at IS NOT NULL)
+"""
+
 # SKIP LOCKED: any number of relays take different steps. The rows stay locked until the hints are out and the
 # transaction commits; a crash in between sends a second hint, never none.
 _PUBLISH = """
 UPDATE steps SET published_at = now()
 WHERE (tenant_id, id) IN (
-  SELECT tenant_id, id FROM steps WHERE state = 'queued' AND published_at IS NULL
+  SELECT tenant_id, id FROM steps WHERE state = 'queued' AND published_at IS NULL AND queue = %(queue)s
   ORDER BY priority, run_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
 )
 RETURNING tenant_id, job_id, id, kind, queue, priority, run_at
@@ -35,6 +50,13 @@ WHERE (tenant_id, id) IN (
   SELECT tenant_id, id FROM steps
   WHERE state = 'queued' AND published_at < now() - make_interval(secs => %(seconds)s) AND queue = ANY(%(queues)s)
   ORDER BY priority, run_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+)
+"""
+
+_UNPUBLISH_ALL = """
+UPDATE steps SET published_at = NULL
+WHERE (tenant_id, id) IN (
+  SELECT tenant_id, id FROM steps WHERE state = 'queued' AND published_at IS NOT NULL FOR UPDATE SKIP LOCKED
 )
 """
 
@@ -52,8 +74,10 @@ WHERE (tenant_id, id) IN (
 """
 
 _WAITING_QUEUES = """
-SELECT DISTINCT queue FROM steps
-WHERE state = 'queued' AND published_at < now() - make_interval(secs => %(seconds)s)
+SELECT queue FROM unnest(%(queues)s::text[]) AS queue WHERE EXISTS (
+  SELECT FROM steps
+  WHERE state = 'queued' AND steps.queue = queue.queue AND published_at < now() - make_interval(secs => %(seconds)s)
+)
 """
 
 _GIVE_BACK = """
@@ -77,14 +101,32 @@ WHERE (tenant_id, id) IN (
 """
 
 _EXPIRED = """
-SELECT tenant_id, job_id, id, name, kind, attempt, max_attempts FROM steps
+SELECT * FROM steps
 WHERE state = 'running' AND lease_until < now() ORDER BY lease_until LIMIT %(limit)s
 """
 
 _HELD_BY = """
-SELECT tenant_id, job_id, id, name, kind, attempt, max_attempts FROM steps
+SELECT * FROM steps
 WHERE state = 'running' AND worker = %(worker)s AND tenant_id = %(tenant)s AND id = %(step)s
 """
+
+_UNWANTED = """
+SELECT * FROM steps
+WHERE state = 'running' AND worker = %(worker)s
+  AND (tenant_id, id) IN (SELECT * FROM unnest(%(tenants)s::text[], %(steps)s::text[]))
+  AND EXISTS (
+    SELECT FROM jobs WHERE jobs.tenant_id = steps.tenant_id AND jobs.id = steps.job_id
+      AND stop_as IS NOT NULL AND stop_at <= clock_timestamp() - make_interval(secs => %(seconds)s)
+  )
+"""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Held:
+    """A claim that a worker holds, and the process number of its child that works on it."""
+
+    claim: Claim
+    slot: int | None
 
 
 def make_due_queued(tx: PlatformTx, *, limit: int) -> int:
@@ -92,9 +134,14 @@ def make_due_queued(tx: PlatformTx, *, limit: int) -> int:
     return int(tx.sql(_MAKE_DUE, limit=limit).scalar_one())
 
 
-def take_to_publish(tx: PlatformTx, *, limit: int) -> list[Runnable]:
+def room(tx: PlatformTx, queues: Sequence[str], *, window: int) -> dict[str, int]:
+    """Those of the queues that have steps to be sent, and how many hints each may get before `window` are under way."""
+    return {row.queue: int(row.room) for row in tx.sql(_ROOM, queues=list(queues), window=window)}
+
+
+def take_to_publish(tx: PlatformTx, queue: str, *, limit: int) -> list[Runnable]:
     """Mark queued steps as sent and return them, most urgent first; send the hints before the commit."""
-    rows = sorted(tx.sql(_PUBLISH, limit=limit).all(), key=lambda row: (row.priority, row.run_at, row.id))
+    rows = sorted(tx.sql(_PUBLISH, queue=queue, limit=limit), key=lambda row: (row.priority, row.run_at, row.id))
     return [
         Runnable(
             tenant_id=TenantId(row.tenant_id),
@@ -116,15 +163,20 @@ def seconds_to_next(tx: PlatformTx) -> float | None:
     return None if value is None else max(0.0, float(value))
 
 
-def queues_with_old_hints(tx: PlatformTx, *, older_than_seconds: float) -> list[str]:
-    """The queues with steps whose hint was sent longer ago than that and that nobody has taken."""
-    return [row.queue for row in tx.sql(_WAITING_QUEUES, seconds=older_than_seconds)]
+def queues_with_old_hints(tx: PlatformTx, queues: Sequence[str], *, older_than_seconds: float) -> list[str]:
+    """Those of the queues with steps whose hint was sent longer ago than that and that nobody has taken."""
+    return [row.queue for row in tx.sql(_WAITING_QUEUES, queues=list(queues), seconds=older_than_seconds)]
 
 
 def unpublish(tx: PlatformTx, queues: Sequence[str], *, older_than_seconds: float, limit: int) -> int:
     """Have the hints of these queues sent again, where they are older than that; returns how many."""
     done = tx.sql(_UNPUBLISH, queues=list(queues), seconds=older_than_seconds, limit=limit)
     return int(done.rowcount)
+
+
+def unpublish_all(tx: PlatformTx) -> int:
+    """Have the hints of all queued steps sent again: the broker has forgotten them. Returns how many."""
+    return int(tx.sql(_UNPUBLISH_ALL).rowcount)
 
 
 def unpublish_overtaken(tx: PlatformTx, *, by_seconds: float, limit: int) -> int:
@@ -157,10 +209,17 @@ def expired_leases(tx: PlatformTx, *, limit: int) -> list[Claim]:
     return [_claim(row) for row in tx.sql(_EXPIRED, limit=limit)]
 
 
-def held_by(tx: PlatformTx, worker: str, tenant_id: TenantId, step_id: StepId) -> Claim | None:
-    """The claim that a worker holds on a step, or None."""
+def held_by(tx: PlatformTx, worker: str, tenant_id: TenantId, step_id: StepId) -> Held | None:
+    """What a worker holds of a step, or None."""
     row = tx.sql(_HELD_BY, worker=worker, tenant=tenant_id, step=step_id).one_or_none()
-    return None if row is None else _claim(row)
+    return None if row is None else Held(claim=_claim(row), slot=row.slot)
+
+
+def unwanted(tx: PlatformTx, worker: str, held: Sequence[tuple[TenantId, StepId]], *, for_seconds: float) -> list[Held]:
+    """Those of a worker's running steps whose job is being stopped, and has been for that long."""
+    listed = {"tenants": [tenant for tenant, _ in held], "steps": [step for _, step in held]}
+    rows = tx.sql(_UNWANTED, worker=worker, seconds=for_seconds, **listed)
+    return [Held(claim=_claim(row), slot=row.slot) for row in rows]
 
 
 def _claim(row: Any) -> Claim:
@@ -171,7 +230,11 @@ def _claim(row: Any) -> Claim:
         name=row.name,
         kind=row.kind,
         attempt=row.attempt,
+        failures=row.failures,
         max_attempts=row.max_attempts,
+        losses=row.losses,
+        max_losses=row.max_losses,
+        tried_seconds=0,
         params=None,
         input=None,
         uses=(),

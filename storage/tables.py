@@ -5,6 +5,7 @@ A job's rows are locked in one order everywhere: the job first, then its steps.
 
 from sqlalchemy import (
     ARRAY,
+    Boolean,
     CheckConstraint,
     Column,
     DateTime,
@@ -49,6 +50,7 @@ tenants = Table(
     metadata,
     Column("id", ID, primary_key=True),
     Column("name", Text, nullable=False, unique=True),
+    Column("retention", JSONB, nullable=False, server_default=text("'{}'")),  # final state → seconds, where it differs
     Column("created_at", TIME, nullable=False, server_default=NOW),
 )
 
@@ -81,8 +83,15 @@ jobs = Table(
     Column("created_at", TIME, nullable=False, server_default=NOW),
     Column("started_at", TIME),
     Column("finished_at", TIME),
+    Column("deadline_seconds", Double),  # as the document has it
+    Column("deadline_at", TIME),
+    Column("stop_as", Text),  # how it ends when its running steps have stopped: canceled or expired
+    Column("stop_at", TIME),  # when that was decided
     _one_of("state", JobState),
+    CheckConstraint("stop_as IN ('canceled', 'expired')", name="stop_as"),
     Index(None, "tenant_id", "state", "id"),  # GET /v1/jobs?state=
+    Index("ix_jobs_deadline", "deadline_at", postgresql_where=text("finished_at IS NULL AND stop_as IS NULL")),
+    Index("ix_jobs_finished", "state", "finished_at", postgresql_where=text("finished_at IS NOT NULL")),
 )
 
 steps = Table(
@@ -101,23 +110,32 @@ steps = Table(
     Column("waiting_on", Integer, nullable=False),  # while it waits: steps in `uses` that have not succeeded yet
     Column("state", Text, nullable=False),
     Column("attempt", Integer, nullable=False, server_default=text("0")),  # the fence: raised by every claim
-    Column("max_attempts", Integer, nullable=False),
+    Column("failures", Integer, nullable=False, server_default=text("0")),  # both since the job was last told to run
+    Column("losses", Integer, nullable=False, server_default=text("0")),
+    Column("max_attempts", Integer, nullable=False),  # the step fails for good at this failure,
+    Column("max_losses", Integer, nullable=False, server_default=text("3")),  # or at this loss of its worker
     Column("progress", Double, nullable=False, server_default=text("0")),
     Column("result", JSONB),
     Column("error", JSONB),
     Column("created_at", TIME, nullable=False, server_default=NOW),
     Column("run_at", TIME, nullable=False, server_default=NOW),
     Column("published_at", TIME),  # when the relay last sent the hint; null: it has still to be sent
+    Column("first_started_at", TIME),  # since the job was last told to run
     Column("started_at", TIME),
     Column("lease_until", TIME),
     Column("worker", Text),
+    Column("slot", Integer),  # process number of the worker's child that works on it
     Column("finished_at", TIME),
     ForeignKeyConstraint(["tenant_id", "job_id"], ["jobs.tenant_id", "jobs.id"], ondelete="CASCADE"),
     _one_of("state", StepState),
     Index(None, "tenant_id", "job_id", "position", unique=True),
     # One small partial index per loop: relay (to send, due, sent but not taken) and reaper.
     Index(
-        "ix_steps_to_publish", "priority", "run_at", postgresql_where=text("state = 'queued' AND published_at IS NULL")
+        "ix_steps_to_publish",
+        "queue",
+        "priority",
+        "run_at",
+        postgresql_where=text("state = 'queued' AND published_at IS NULL"),
     ),
     Index("ix_steps_due", "run_at", postgresql_where=text("state IN ('scheduled', 'retrying')")),
     Index(
@@ -127,6 +145,7 @@ steps = Table(
         postgresql_where=text("state = 'queued' AND published_at IS NOT NULL"),
     ),
     Index("ix_steps_leased", "lease_until", postgresql_where=text("state = 'running'")),
+    Index("ix_steps_dead", "tenant_id", "kind", "finished_at", postgresql_where=text("state = 'failed'")),
 )
 
 attempts = Table(
@@ -166,4 +185,32 @@ idempotency = Table(
     Column("token", Text),  # of the request that holds the key; null once answered
     Column("locked_until", TIME),  # a request that died unlocks by time
     Column("created_at", TIME, nullable=False, server_default=NOW, index=True),
+)
+
+queues = Table(
+    "queues",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("paused_at", TIME),  # null: it runs; a queue without a row runs too
+)
+
+unique_keys = Table(
+    "unique_keys",
+    metadata,
+    Column("tenant_id", ID, primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("job_id", ID, nullable=False),  # the newest job with this key; no foreign key: the job may be written later
+    Column("created_at", TIME, nullable=False, server_default=NOW, index=True),
+    Index(None, "tenant_id", "job_id"),
+)
+
+# Objects that are to be deleted: written in the transaction that makes them superfluous, or before an upload whose job
+# may never come to be.
+removals = Table(
+    "removals",
+    metadata,
+    Column("tenant_id", ID, primary_key=True),
+    Column("job_id", ID, primary_key=True),
+    Column("outputs_only", Boolean, primary_key=True),
+    Column("due_at", TIME, nullable=False, server_default=NOW, index=True),
 )

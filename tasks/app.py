@@ -10,7 +10,7 @@ from celery.signals import worker_init
 
 from storage.errors import StorageError
 from storage.model import JobId, StepId, TenantId
-from tasks import base, process, settings
+from tasks import base, lost, process, settings
 from tasks.errors import TasksError
 from tasks.lease import LeaseKeeper
 from tasks.names import KINDS, Kind
@@ -18,6 +18,7 @@ from tasks.names import KINDS, Kind
 app = Celery("millrace")
 app.config_from_object("celeryconfig")
 app.steps["worker"].add(LeaseKeeper)
+lost.listen()
 
 
 def _shell(kind: Kind) -> Callable[..., None]:

@@ -2,35 +2,47 @@
 
 import json
 import logging
-import random
+import os
 import time
+import traceback
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import PurePath
 from typing import Any, TypeVar
 
 from celery.exceptions import SoftTimeLimitExceeded
 from pydantic import BaseModel, ValidationError
 
-from storage import steps
+from storage import losses, steps
 from storage.database import Tx
-from storage.errors import DatabaseRefused, DatabaseUnavailable, LeaseLost, ObjectMissing, ObjectStoreUnavailable
-from storage.model import Claim, JobId, Json, PublicError, StepId, TenantId
+from storage.errors import (
+    DatabaseRefused,
+    DatabaseUnavailable,
+    JobStopping,
+    LeaseLost,
+    ObjectMissing,
+    ObjectStoreUnavailable,
+)
+from storage.model import Claim, JobId, Json, PublicError, StepId, TenantId, fingerprint
 from tasks.errors import StepFailed, StepRetryable, TasksError
-from tasks.names import Kind
+from tasks.limits import memory_limited
+from tasks.names import Kind, Retry
 from tasks.process import Process
+from tasks.retries import seconds_to_next_attempt
 from tasks.values import depth, storable
 from tasks.work import Work
 
 log = logging.getLogger(__name__)
 
-MAX_RESULT_BYTES = 262_144
-MAX_DELAY_SECONDS = 3600.0
 MAX_DEPTH = 64
 MAX_MESSAGE = 2000
-UNKNOWN_RETRY_SECONDS = 10.0  # doubled each time: a deployment may be under way
-PATIENCE_SECONDS = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0)  # between tries; the first error is often a connection that was stale
+UNKNOWN_RETRY = Retry(first_seconds=20.0)  # a deployment may be under way
+PATIENCE_SECONDS = 120.0  # how long work that is done waits for a database that is away
+LONGEST_PAUSE = 2.0
 NOT_STORED = PublicError(code="result_not_stored", message="the database refused what the step returned; see the log")
+MEMORY = "memory"
 
 T = TypeVar("T")
 Run = Callable[[Work, Any], Json]
@@ -70,11 +82,14 @@ def perform(
             _write(process, claim, end)
         except DatabaseRefused:
             log.exception("step.end_refused step=%s kind=%s", step, kind.name)
-            end, error = _again(kind, claim, NOT_STORED)
+            end, error = _again(kind, claim, NOT_STORED, ran=0)
             _write(process, claim, end)
     except LeaseLost:
         log.warning("step.lease_lost step=%s attempt=%s", step, claim.attempt)
         return
+    if end.is_last_of_process:
+        logging.shutdown()
+        os._exit(os.EX_SOFTWARE)  # a heap that was full once is not trusted with another step
     if error is not None:
         told = StepToBeRetried if end.again else StepUnsuccessful
         raise told(f"{error.code}: {error.message}")
@@ -86,7 +101,7 @@ def refuse_unknown(process: Process, name: str, tenant: TenantId, job: JobId, st
     def run(_work: Work, _params: Any) -> Json:
         raise StepRetryable("kind_unknown", f"the kind {name} is not installed where this step was to be done")
 
-    stand_in = Kind(name=name, summary="", params=_Anything, run="", retry_seconds=UNKNOWN_RETRY_SECONDS)
+    stand_in = Kind(name=name, summary="", params=_Anything, run="", retry=UNKNOWN_RETRY)
     try:
         perform(process, stand_in, tenant, job, step, run=run)
     except StepUnsuccessful as exc:
@@ -99,80 +114,116 @@ class _Anything(BaseModel):
 
 def _claim(process: Process, tenant: TenantId, job: JobId, step: StepId) -> Claim | None:
     with process.database.begin(tenant) as tx:
-        return steps.claim(tx, job, step, worker=process.worker, lease_seconds=process.settings.lease_seconds)
+        return steps.claim(
+            tx, job, step, worker=process.worker, slot=os.getpid(), lease_seconds=process.settings.lease_seconds
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class End:
-    """How a step ends: what writes it, in a transaction, and whether it will be tried again."""
+    """How a step ends: what writes it, in a transaction; whether it will be tried again; whether the process ends."""
 
-    write: Callable[[Tx], None]
+    write: Callable[[Tx], object]
     again: bool = False
+    is_last_of_process: bool = False
 
 
 def _attempt(process: Process, kind: Kind, run: Run | None, claim: Claim) -> tuple[End, PublicError | None]:
     """Run the kind's function; returns how the step ends, and the error if any."""
+    began = time.monotonic()
     try:
         function = run or function_of(kind)
     except Exception:  # a module can raise anything while it is imported
         log.exception("step.kind_not_loadable step=%s kind=%s run=%s", claim.step_id, kind.name, kind.run)
         message = f"this worker cannot load what does {kind.name}; its log says why"
-        return _again(kind, claim, PublicError(code="kind_not_loadable", message=message))
+        return _again(kind, claim, PublicError(code="kind_not_loadable", message=message), ran=0)
     try:
-        with Work(process, claim) as work:
-            result = _checked(function(work, kind.params.model_validate_json(json.dumps(claim.params))))
+        limit = memory_limited(kind.memory_mib) if process.is_child else nullcontext()
+        with Work(process, claim) as work, limit:
+            result = _checked(kind, function(work, kind.params.model_validate_json(json.dumps(claim.params))))
         return End(write=lambda tx: steps.succeed(tx, claim, result)), None
     except LeaseLost:
         raise
+    except JobStopping:
+        return End(write=lambda tx: steps.end_stopped(tx, claim)), None
     except StepFailed as exc:
-        error = _public(exc.code, exc.message)
-        return End(write=lambda tx: steps.fail(tx, claim, error)), error
-    except StepRetryable as exc:
-        return _again(kind, claim, _public(exc.code, exc.message), exc.after_seconds)
-    except (ObjectStoreUnavailable, DatabaseUnavailable):
-        log.warning("step.storage_unavailable step=%s", claim.step_id, exc_info=True)
-        return _again(
-            kind, claim, PublicError(code="storage_unavailable", message="the platform's storage did not answer")
-        )
+        return _for_good(claim, _public(exc.code, exc.message))
     except ObjectMissing:
-        error = PublicError(code="file_missing", message="the file that this step works on is gone from the store")
-        return End(write=lambda tx: steps.fail(tx, claim, error)), error
-    except SoftTimeLimitExceeded:
-        message = f"the step took longer than {kind.soft_time_limit} seconds"
-        return _again(kind, claim, PublicError(code="timed_out", message=message))
-    except ValidationError as exc:
-        # The parameters passed at the door: this worker runs another version of the kind than the API.
-        log.error("step.params_refused step=%s kind=%s errors=%s", claim.step_id, kind.name, exc.error_count())
-        message = f"this worker's version of {kind.name} does not take these parameters"
-        return _again(kind, claim, PublicError(code="params_refused", message=message))
-    except Exception:
-        log.exception("step.crashed step=%s kind=%s attempt=%s", claim.step_id, kind.name, claim.attempt)
-        message = "the step failed unexpectedly; its worker's log has the details under the step's id"
-        return _again(kind, claim, PublicError(code="internal_error", message=message))
+        message = "the file that this step works on is gone from the store"
+        return _for_good(claim, PublicError(code="file_missing", message=message))
+    except MemoryError:
+        return _out_of_memory(process, kind, claim, time.monotonic() - began)
+    except Exception as exc:  # noqa: BLE001 - the edge of the work: whatever a kind raises is logged and written down
+        error, wish = _reason(kind, claim, exc)
+        return _again(kind, claim, error, wish, ran=time.monotonic() - began)
 
 
-def _again(kind: Kind, claim: Claim, error: PublicError, after: float | None = None) -> tuple[End, PublicError]:
+def _reason(kind: Kind, claim: Claim, exc: Exception) -> tuple[PublicError, float | None]:
+    """What is told of an error after which another try may help, and the wish of a third party for its time."""
+    match exc:
+        case StepRetryable():
+            return _public(exc.code, exc.message), exc.after_seconds
+        case ObjectStoreUnavailable() | DatabaseUnavailable():
+            log.warning("step.storage_unavailable step=%s", claim.step_id, exc_info=exc)
+            return PublicError(code="storage_unavailable", message="the platform's storage did not answer"), None
+        case SoftTimeLimitExceeded():
+            message = f"the step took longer than {kind.soft_time_limit} seconds"
+            return PublicError(code="timed_out", message=message), None
+        case ValidationError():
+            # The parameters passed at the door: this worker runs another version of the kind than the API.
+            log.error("step.params_refused step=%s kind=%s errors=%s", claim.step_id, kind.name, exc.error_count())
+            message = f"this worker's version of {kind.name} does not take these parameters"
+            return PublicError(code="params_refused", message=message), None
+        case _:
+            log.error("step.crashed step=%s kind=%s attempt=%s", claim.step_id, kind.name, claim.attempt, exc_info=exc)
+            message = "the step failed unexpectedly; its worker's log has the details under the step's id"
+            return PublicError(code="internal_error", message=message, fingerprint=_fingerprint(exc)), None
+
+
+def _for_good(claim: Claim, error: PublicError) -> tuple[End, PublicError]:
+    return End(write=lambda tx: steps.fail(tx, claim, error)), error
+
+
+def _again(
+    kind: Kind, claim: Claim, error: PublicError, wish: float | None = None, *, ran: float
+) -> tuple[End, PublicError]:
     """Try again later, or fail for good if that was the last attempt."""
-    if claim.attempt >= claim.max_attempts:
-        return End(write=lambda tx: steps.fail(tx, claim, error)), error
-    delay = delay_seconds(kind, claim.attempt, after)
+    delay = seconds_to_next_attempt(kind, claim, error, ran_seconds=ran, wish_seconds=wish)
+    if delay is None:
+        return _for_good(claim, error)
     return End(write=lambda tx: steps.retry(tx, claim, error, delay_seconds=delay), again=True), error
 
 
-def delay_seconds(kind: Kind, attempt: int, after: float | None = None) -> float:
-    """Exponential backoff, jittered downwards by up to half; never less than the third party asked for, if it did."""
-    backoff = min(kind.retry_seconds * 2.0 ** (attempt - 1), MAX_DELAY_SECONDS)
-    return min(max(backoff * random.uniform(0.5, 1.0), after or 0.0), MAX_DELAY_SECONDS)  # noqa: S311 (not a secret)
+def _out_of_memory(process: Process, kind: Kind, claim: Claim, ran: float) -> tuple[End, PublicError]:
+    """A child of its own dies, as a step that lost its worker; in a pool of threads it is a failure like others."""
+    log.error("step.out_of_memory step=%s kind=%s mib=%s", claim.step_id, kind.name, kind.memory_mib)
+    error = PublicError(
+        code=MEMORY, message=f"the step needed more memory than its kind may take ({kind.memory_mib} MiB)"
+    )
+    if not process.is_child:
+        return _again(kind, claim, error, ran=ran)
+
+    def lose(tx: Tx) -> None:
+        losses.lose(tx, claim, error, only_if_expired=False)
+
+    return End(write=lose, again=claim.losses + 1 < claim.max_losses, is_last_of_process=True), error
 
 
-def _checked(result: Json) -> Json:
+def _fingerprint(exc: Exception) -> str:
+    """The same for errors of one type from one function."""
+    frames = traceback.extract_tb(exc.__traceback__)
+    place = (PurePath(frames[-1].filename).name, frames[-1].name) if frames else ()
+    return fingerprint("internal_error", type(exc).__name__, *place)
+
+
+def _checked(kind: Kind, result: Json) -> Json:
     """The result as a row can carry it. Raises StepFailed."""
     try:
         size = len(json.dumps(result, allow_nan=False))
     except (TypeError, ValueError, RecursionError) as exc:
         raise StepFailed("result_not_json", f"the step's result is not JSON: {exc}") from exc
-    if size > MAX_RESULT_BYTES:
-        raise StepFailed("result_too_large", f"the step's result is larger than {MAX_RESULT_BYTES} bytes")
+    if size > kind.max_result_bytes:
+        raise StepFailed("result_too_large", f"the step's result is larger than {kind.max_result_bytes} bytes")
     if depth(result, MAX_DEPTH) > MAX_DEPTH:
         raise StepFailed("result_too_deep", f"the step's result is nested deeper than {MAX_DEPTH} levels")
     return storable(result)
@@ -196,11 +247,17 @@ def _write(process: Process, claim: Claim, end: End) -> None:
 
 
 def _patiently(step: StepId, ask: Callable[[], T]) -> T:
-    """Ask the database, again and again for some seconds while it is away. Raises DatabaseUnavailable."""
-    for pause in PATIENCE_SECONDS:
+    """Ask the database, again and again while it is away, at most PATIENCE_SECONDS. Raises DatabaseUnavailable.
+
+    The second try follows at once: the first error is often a connection that was stale.
+    """
+    deadline, pause = time.monotonic() + PATIENCE_SECONDS, 0.0
+    while True:
         try:
             return ask()
         except DatabaseUnavailable as exc:
+            if time.monotonic() + pause > deadline:
+                raise
             log.warning("step.waits_for_database step=%s seconds=%s reason=%s", step, pause, exc)
             time.sleep(pause)
-    return ask()
+            pause = min(max(2 * pause, 0.25), LONGEST_PAUSE)

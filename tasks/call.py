@@ -26,6 +26,7 @@ def run(work: Work, params: HttpCall) -> Json:
     if body is None:
         results = {used.name: _linked(work, used) for used in work.used}
         body = {"job": work.claim.job_id, "step": work.claim.step_id, "results": results}
+    work.checkpoint()
     headers = {"Idempotency-Key": work.claim.step_id, "User-Agent": "Millrace"}
     try:
         answer = outbound.post_json(work.process.tls, url, body, headers, timeout=params.timeout_seconds)

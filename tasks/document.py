@@ -1,7 +1,6 @@
 """The job's document, as HTTP, schedules and batches give it: checked whole, every flaw named by its place. Pure."""
 
 import difflib
-import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -10,18 +9,20 @@ from itertools import islice
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails, from_json, to_json
+from pydantic_core import ErrorDetails, to_json
 
+from storage.model import Unique, UniqueMode
 from tasks.errors import Flaw, InvalidDocument
 from tasks.names import KINDS, MAX_STEPS, NAME_PATTERN, TEMPLATES, Kind, Priority
+from tasks.values import MAX_FLAWS, escape
 
-MAX_DEPTH = 32  # levels of arrays and objects
-MAX_VALUES = 100_000
 MAX_METADATA_BYTES = 16_384
-MAX_FLAWS = 20  # told at once: whoever sends more does not read them, and each one costs time
 MAX_FIELDS = 64  # of a step: more than any kind has
 _NAME = re.compile(NAME_PATTERN.removeprefix("^").removesuffix("$"))
-_FIELDS = ("template", "steps", "priority", "metadata")
+MAX_DEADLINE_SECONDS = 30 * 86_400
+MAX_UNIQUE_KEY = 255
+MAX_TTL_SECONDS = 30 * 86_400
+_FIELDS = ("template", "steps", "priority", "metadata", "deadline_seconds", "unique_key", "unique")
 _STEP_FIELDS = ("kind", "use")
 
 
@@ -42,26 +43,13 @@ class JobSpec:
     steps: tuple[StepSpec, ...]
     priority: Priority
     metadata: Mapping[str, Any]
+    deadline_seconds: float | None = None
+    unique: Unique | None = None
 
     @property
     def file_step(self) -> str | None:
         """The first step that works on the job's input itself, or None."""
         return next((step.name for step in self.steps if step.kind.needs_file and not step.use), None)
-
-
-def parse_json(raw: bytes) -> Any:
-    """The JSON value in `raw`, of strings, numbers and nesting that every part of the platform can carry.
-
-    Raises InvalidDocument.
-    """
-    try:
-        value = from_json(raw, allow_inf_nan=False)
-    except ValueError as exc:
-        raise InvalidDocument([Flaw(pointer="", detail=f"this is not JSON: {exc}")]) from exc
-    flaws = list(_uncarriable(value))
-    if flaws:
-        raise InvalidDocument(flaws[:MAX_FLAWS])
-    return value
 
 
 def parse(document: Any, *, kinds: Mapping[str, Kind] = KINDS) -> JobSpec:
@@ -77,16 +65,28 @@ def parse(document: Any, *, kinds: Mapping[str, Kind] = KINDS) -> JobSpec:
         specs.append(_step(f"{steps_at}/{escape(name)}", name, step, steps, kinds, flaws))
     priority = _priority(document.get("priority", "normal"), flaws)
     metadata = _metadata(document.get("metadata", {}), flaws)
+    deadline = _seconds("/deadline_seconds", document.get("deadline_seconds"), MAX_DEADLINE_SECONDS, flaws)
+    unique = _unique(document, flaws)
     if not flaws:
         _check_order(steps_at, [spec for spec in specs if spec], flaws)
     if flaws:
         raise InvalidDocument(flaws[:MAX_FLAWS])
-    return JobSpec(steps=tuple(spec for spec in specs if spec), priority=priority, metadata=metadata)
+    return JobSpec(
+        steps=tuple(spec for spec in specs if spec),
+        priority=priority,
+        metadata=metadata,
+        deadline_seconds=deadline,
+        unique=unique,
+    )
 
 
-def escape(token: object) -> str:
-    """A reference token of a JSON pointer (RFC 6901, section 3)."""
-    return str(token).replace("~", "~0").replace("/", "~1")
+def params_flaws(kind: Kind, params: Any, at: str) -> list[Flaw]:
+    """What is wrong with a step's parameters, which stand at the pointer `at`."""
+    try:
+        kind.params.model_validate_json(to_json(params))
+    except ValidationError as exc:
+        return flaws_of(exc, kind.params, at)
+    return []
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
@@ -146,10 +146,8 @@ def _step(
         flaws.append(Flaw(pointer=f"{at}/kind", detail=f"there is no such kind{hint}; there are: {_list(kinds)}"))
         return None
     given = {field: value for field, value in step.items() if field not in _STEP_FIELDS}
-    try:
-        kind.params.model_validate_json(to_json(given))
-    except ValidationError as exc:
-        flaws += flaws_of(exc, kind.params, at)
+    if wrong := params_flaws(kind, given, at):
+        flaws += wrong
         return None
     return StepSpec(name=name, kind=kind, params=given, use=use)
 
@@ -198,6 +196,34 @@ def _priority(value: Any, flaws: list[Flaw]) -> Priority:
         return Priority.NORMAL
 
 
+def _seconds(at: str, value: Any, most: float, flaws: list[Flaw]) -> float | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= most:
+        flaws.append(Flaw(pointer=at, detail=f"must be a number of seconds above 0 and at most {most}"))
+        return None
+    return float(value)
+
+
+def _unique(document: Mapping[str, Any], flaws: list[Flaw]) -> Unique | None:
+    key, mode = document.get("unique_key"), document.get("unique", UniqueMode.WHILE_ACTIVE.value)
+    if key is None:
+        if "unique" in document:
+            flaws.append(Flaw(pointer="/unique", detail="needs a unique_key beside it"))
+        return None
+    if not isinstance(key, str) or not 1 <= len(key) <= MAX_UNIQUE_KEY:
+        flaws.append(Flaw(pointer="/unique_key", detail=f"must be a string of 1 to {MAX_UNIQUE_KEY} characters"))
+        return None
+    if isinstance(mode, dict) and set(mode) == {UniqueMode.TTL}:
+        ttl = _seconds("/unique/ttl_seconds", mode[UniqueMode.TTL], MAX_TTL_SECONDS, flaws)
+        return None if ttl is None else Unique(key=key, mode=UniqueMode.TTL, ttl_seconds=ttl)
+    if mode not in (UniqueMode.WHILE_QUEUED.value, UniqueMode.WHILE_ACTIVE.value):
+        detail = "must be 'while_queued', 'while_active' or {\"ttl_seconds\": a number}"
+        flaws.append(Flaw(pointer="/unique", detail=detail))
+        return None
+    return Unique(key=key, mode=UniqueMode(mode))
+
+
 def _metadata(value: Any, flaws: list[Flaw]) -> Mapping[str, Any]:
     if not isinstance(value, dict):
         flaws.append(Flaw(pointer="/metadata", detail="must be an object"))
@@ -237,42 +263,6 @@ def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
         yield annotation
     for part in get_args(annotation):
         yield from _models_in(part)
-
-
-def _uncarriable(document: Any) -> Iterator[Flaw]:
-    """What JSON allows and PostgreSQL, Python or JavaScript would refuse or change."""
-    pending: list[tuple[str, Any, int]] = [("", document, 1)]
-    seen = 0
-    while pending:
-        at, value, depth = pending.pop()
-        seen += 1
-        if seen > MAX_VALUES:
-            yield Flaw(pointer="", detail=f"has more than {MAX_VALUES} values")
-            return
-        if isinstance(value, str) and (detail := _text_flaw(value)):
-            yield Flaw(pointer=at, detail=detail)
-        elif isinstance(value, float) and not math.isfinite(value):
-            yield Flaw(pointer=at, detail="is a number too large to be carried")
-        elif isinstance(value, int) and not -(2**63) <= value < 2**63:
-            yield Flaw(pointer=at, detail="is a whole number of more than 64 bits; send it as a string")
-        elif isinstance(value, (dict, list)) and value:
-            if depth > MAX_DEPTH:
-                yield Flaw(pointer=at, detail=f"is nested deeper than {MAX_DEPTH} levels")
-                continue
-            pairs = value.items() if isinstance(value, dict) else enumerate(value)
-            for key, child in pairs:
-                if isinstance(key, str) and (detail := _text_flaw(key)):
-                    yield Flaw(pointer=at, detail=f"a name of a field {detail}")
-                else:
-                    pending.append((f"{at}/{escape(key)}", child, depth + 1))
-
-
-def _text_flaw(text: str) -> str:
-    if "\x00" in text:
-        return "holds the character NUL, which cannot be stored"
-    if any("\ud800" <= character <= "\udfff" for character in text):
-        return "holds half of a surrogate pair"
-    return ""
 
 
 def _list(words: Iterable[str]) -> str:

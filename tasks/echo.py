@@ -7,8 +7,11 @@ from tasks.names import Echo
 from tasks.work import Work
 
 
-def run(_work: Work, params: Echo) -> Json:
-    """Return the parameters as they were given, after `sleep_seconds`."""
-    if params.sleep_seconds:
-        time.sleep(params.sleep_seconds)
+def run(work: Work, params: Echo) -> Json:
+    """Return the parameters as they were given, after `sleep_seconds`; looks once a second whether that is wanted."""
+    end = time.monotonic() + (params.sleep_seconds or 0)
+    while (left := end - time.monotonic()) > 0:
+        time.sleep(min(left, 1.0))
+        if left > 1:
+            work.checkpoint()
     return params.model_dump(mode="json", exclude_unset=True)

@@ -1,40 +1,43 @@
-"""What a worker's parent process does for the steps that its slots hold: renew, report the lost, give hints back."""
+"""What a worker's parent process does for the steps that its slots hold: renew, stop the unwanted, hand back."""
 
 import logging
-import shutil
+import os
+import signal
 import threading
+import time
 from collections.abc import Iterable
 from typing import Any
 
-from billiard.exceptions import TimeLimitExceeded, WorkerLostError
+from billiard import active_children
 from celery import bootsteps
-from celery.signals import task_failure, task_unknown, worker_shutdown
 from celery.worker import state
 
-from storage import runnable, steps
-from storage.errors import StorageError
-from storage.model import JobId, PublicError, StepId, TenantId
-from tasks import base, process
+from storage import losses, runnable, steps
+from storage.errors import LeaseLost, StorageError
+from storage.model import PublicError, StepId, TenantId
+from tasks import process
 
 log = logging.getLogger(__name__)
 
-LOST = PublicError(code="worker_lost", message="the process that worked on this step died")
-TIMED_OUT = PublicError(code="timed_out", message="the step took longer than its kind allows and was stopped")
+TICK_SECONDS = 1.0
+STOPPED = PublicError(code="worker_stopped", message="the worker was told to stop before the step had ended")
 
-Held = list[tuple[TenantId, StepId]]
+Steps = list[tuple[TenantId, StepId]]
 
 
 class LeaseKeeper(bootsteps.StartStopStep):
     """A thread that renews the leases of all running steps of this worker in one statement per interval.
 
     It asks Celery which requests are active, so a slot whose process died is not renewed, and a step deep in C code is.
-    It is never stopped: a worker that was told to stop renews until its last step has ended.
+    It also ends steps that go on although their job is canceled. It is never stopped: a worker that was told to stop
+    renews until its last step has ended, or until its grace is over and what still runs is handed back.
     """
 
     requires = ("celery.worker.components:Pool",)
 
     def __init__(self, parent: Any, **_: Any) -> None:
-        self._thread = threading.Thread(target=_keep_renewing, name="lease-keeper", daemon=True)
+        self._thread = threading.Thread(target=self._keep, name="lease-keeper", daemon=True)
+        self._hander = threading.Thread(target=self._hand_back_in_time, name="hand-back", daemon=True)
 
     def start(self, parent: Any) -> None:
         process.clear_old_scratch()
@@ -42,38 +45,97 @@ class LeaseKeeper(bootsteps.StartStopStep):
 
     def close(self, parent: Any) -> None:
         """Called when the worker is told to stop, before anything ends: others get at once what it has not begun."""
-        begun = set(_steps_of(state.active_requests))
-        hints = [step for step in _steps_of(state.reserved_requests) if step not in begun]
+        begun = set(steps_of(state.active_requests))
+        hints = [step for step in steps_of(state.reserved_requests) if step not in begun]
         if hints:
             _give_back(hints)
+        self._hander.start()
 
     def stop(self, parent: Any) -> None:
         """Nothing: see the class."""
 
+    def _keep(self) -> None:
+        interval = process.current().settings.lease_seconds / 3
+        tick, renewed = threading.Event(), 0.0
+        while not tick.wait(min(TICK_SECONDS, interval)):
+            try:
+                held = steps_of(state.active_requests)
+                if held and time.monotonic() - renewed >= interval - TICK_SECONDS / 2:
+                    _renew(held)
+                    renewed = time.monotonic()
+                if held:
+                    self._stop_unwanted(held)
+            except StorageError as exc:
+                log.warning("lease.put_off reason=%s", exc)
+            except Exception:
+                # The edge of the loop: were it to end, every step longer than its lease would be done twice.
+                log.exception("lease.crashed")
 
-def _keep_renewing() -> None:
-    interval = process.current().settings.lease_seconds / 3
-    pause = threading.Event()
-    while not pause.wait(interval):
-        try:
-            held = _steps_of(state.active_requests)
-            if held:
-                _renew(held)
-        except Exception:
-            # The edge of the loop: were it to end, every step longer than its lease would be done twice.
-            log.exception("lease.renew_crashed")
+    def _stop_unwanted(self, held: Steps) -> None:
+        """End what did not stop by itself within the grace time: its slot is killed, or in a pool of threads fenced."""
+        here = process.current()
+        grace = here.settings.cancel_grace_seconds
+        with here.database.platform_read() as tx:
+            unwanted = runnable.unwanted(tx, here.worker, held, for_seconds=grace)
+        for one in unwanted:
+            if one.slot in slots():
+                os.kill(one.slot, signal.SIGKILL)
+            try:
+                with here.database.begin(one.claim.tenant_id) as tenant_tx:
+                    steps.end_stopped(tenant_tx, one.claim)
+            except LeaseLost:
+                continue  # it stopped in this moment
+            log.warning("lease.step_stopped step=%s slot=%s", one.claim.step_id, one.slot)
+
+    def _hand_back_in_time(self) -> None:
+        """Wait until the grace of a stopping worker is over, then hand back what still runs, and end.
+
+        The process ends here rather than in Celery's own way, which may wait for half a minute.
+        """
+        here = process.current()
+        time.sleep(here.settings.stop_grace_seconds)
+        process.note_hand_back()
+        for slot in slots():
+            os.kill(slot, signal.SIGKILL)
+        for tenant, step in steps_of(state.active_requests):
+            try:
+                hand_back(tenant, step)
+            except StorageError as exc:  # then its lease runs out
+                log.warning("lease.not_handed_back step=%s reason=%s", step, exc)
+        process.clear_scratch(here.worker)
+        logging.shutdown()
+        os._exit(os.EX_OK)
 
 
-def _renew(held: Held) -> None:
+def hand_back(tenant: TenantId, step: StepId) -> None:
+    """Queue a step of this worker again, at once, as if it had not been begun."""
     here = process.current()
-    try:
-        with here.database.platform() as tx:
-            runnable.renew(tx, here.worker, held, lease_seconds=here.settings.lease_seconds)
-    except StorageError:
-        log.warning("lease.renew_failed held=%s", len(held), exc_info=True)
+    with here.database.platform() as tx:
+        held = runnable.held_by(tx, here.worker, tenant, step)
+        if held is not None and losses.hand_back(tx.of(tenant), held.claim, STOPPED):
+            log.warning("lease.handed_back step=%s attempt=%s", step, held.claim.attempt)
 
 
-def _give_back(hints: Held) -> None:
+def slots() -> frozenset[int]:
+    """The process numbers of this worker's living children; none in a pool of threads."""
+    return frozenset(child.pid for child in active_children() if child.pid is not None)
+
+
+def steps_of(requests: Iterable[Any]) -> Steps:
+    """The steps that these of Celery's requests are about."""
+    ids = [request.kwargs for request in _copy(requests) if isinstance(request.kwargs, dict)]
+    return [
+        (TenantId(given["tenant"]), StepId(given["step"])) for given in ids if "tenant" in given and "step" in given
+    ]
+
+
+def _renew(held: Steps) -> None:
+    here = process.current()
+    with here.database.platform() as tx:
+        runnable.renew(tx, here.worker, held, lease_seconds=here.settings.lease_seconds)
+
+
+def _give_back(hints: Steps) -> None:
     try:
         with process.current().database.platform() as tx:
             given = runnable.give_back_hints(tx, hints)
@@ -83,52 +145,9 @@ def _give_back(hints: Held) -> None:
         log.info("lease.hints_given_back hints=%s", given)
 
 
-def _steps_of(requests: Iterable[Any]) -> Held:
-    ids = [request.kwargs for request in _copy(requests) if isinstance(request.kwargs, dict)]
-    return [
-        (TenantId(given["tenant"]), StepId(given["step"])) for given in ids if "tenant" in given and "step" in given
-    ]
-
-
 def _copy(requests: Iterable[Any]) -> list[Any]:
     while True:
         try:
             return list(requests)
         except RuntimeError:  # another thread added or removed one meanwhile
             continue
-
-
-@task_failure.connect
-def _child_lost(exception: object = None, kwargs: dict[str, str] | None = None, **_: object) -> None:
-    """In the parent: the process of a slot died, or was stopped at its hard time limit."""
-    if not isinstance(exception, WorkerLostError | TimeLimitExceeded) or not kwargs:
-        return
-    here = process.current()
-    tenant, step = TenantId(kwargs["tenant"]), StepId(kwargs["step"])
-    for folder in here.scratch.glob(f"{step}-*"):
-        shutil.rmtree(folder, ignore_errors=True)
-    if (tenant, step) in _steps_of(state.active_requests):
-        return  # another slot of ours has the step, or a second hint of it: which one died, the lease will show
-    error = TIMED_OUT if isinstance(exception, TimeLimitExceeded) else LOST
-    try:
-        with here.database.platform() as tx:
-            claim = runnable.held_by(tx, here.worker, tenant, step)
-            if claim is not None:
-                steps.lose(tx.of(tenant), claim, error, only_if_expired=False)
-    except StorageError:
-        log.warning("lease.loss_not_written step=%s", step, exc_info=True)  # the lease will run out
-
-
-@task_unknown.connect
-def _unknown_kind(message: Any = None, name: str = "", **_: object) -> None:
-    """In the parent: a hint for a kind that is not installed here, which Celery would only log."""
-    _, ids, _ = message.payload
-    try:
-        base.refuse_unknown(process.current(), name, TenantId(ids["tenant"]), JobId(ids["job"]), StepId(ids["step"]))
-    except StorageError:
-        log.warning("lease.unknown_kind_not_written kind=%s", name, exc_info=True)
-
-
-@worker_shutdown.connect
-def _cleared(**_: object) -> None:
-    process.clear_scratch(process.current().worker)

@@ -1,7 +1,7 @@
 """The vocabulary: kinds of work, their parameters and limits, queues, worker pools, priorities, templates. Pure."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from importlib.metadata import EntryPoint, entry_points
 from typing import Annotated, Any, Literal
@@ -60,11 +60,27 @@ class Params(BaseModel):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Retry:
+    """When a failed step is tried again: times in seconds, `max_attempts` counts the first attempt too.
+
+    Before attempt n + 1 it waits a random time up to `first_seconds` * 2^(n - 1), at most `longest_seconds` (full
+    jitter: AWS Architecture Blog, "Exponential Backoff And Jitter", 2015). An attempt that could only begin later than
+    `deadline_seconds` after the first one is not made.
+    """
+
+    max_attempts: int = 3
+    first_seconds: float = 2.0
+    longest_seconds: float = 3600.0
+    deadline_seconds: float = 86_400.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Kind:
     """A kind of work.
 
     `run` names a function `module:function` that only workers load; it is called with (tasks.work.Work, params) and
-    returns the step's result, a JSON value. Times in seconds; `max_attempts` counts the first attempt too.
+    returns the step's result, a JSON value. Times in seconds. `retry` holds for all errors but those whose code stands
+    in `retry_by_code`. `memory_mib` is what the work may take on top of an idle child of a prefork pool.
     """
 
     name: str
@@ -74,10 +90,13 @@ class Kind:
     queue: Queue = Queue.DEFAULT
     needs_file: bool = False  # works on a picture or another file: the job's input, or an output of the step it uses
     makes_files: bool = False  # has outputs that later steps may work on
-    max_attempts: int = 3
-    retry_seconds: float = 1.0  # before the second attempt; doubled for each further one
+    retry: Retry = Retry()
+    retry_by_code: Mapping[str, Retry] = field(default_factory=dict)
+    max_losses: int = 3  # of its worker: then the step is taken for what kills them
     soft_time_limit: int = 540
     time_limit: int = 600
+    memory_mib: int = 1024
+    max_result_bytes: int = 262_144
 
 
 class Echo(Params):
@@ -161,7 +180,7 @@ _BUILT_IN = (
         params=HttpCall,
         run="tasks.call:run",
         queue=Queue.CALLS,
-        max_attempts=5,
+        retry=Retry(max_attempts=5),
     ),
     Kind(
         name="echo",

@@ -5,6 +5,7 @@ import json
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
 
 import httpx2
@@ -56,7 +57,7 @@ async def _post(tls: ssl.SSLContext, url: str, body: Json, headers: Mapping[str,
     return Answer(
         status=response.status_code,
         body=_body(bytes(read[:MAX_ANSWER_BYTES]), response.headers.get("content-type", "")),
-        retry_after_seconds=_seconds(response.headers.get("retry-after", "")),
+        retry_after_seconds=_seconds(response.headers.get("retry-after", ""), response.headers.get("date", "")),
     )
 
 
@@ -71,5 +72,11 @@ def _body(raw: bytes, content_type: str) -> Json:
     return text
 
 
-def _seconds(retry_after: str) -> float | None:
-    return float(retry_after) if retry_after.isascii() and retry_after.isdigit() else None
+def _seconds(retry_after: str, now: str) -> float | None:
+    """Retry-After as seconds (RFC 9110, section 10.2.3): a number, or a date, which the server's own `now` tells."""
+    if retry_after.isascii() and retry_after.isdigit():
+        return float(retry_after[:9])
+    try:
+        return max(0.0, (parsedate_to_datetime(retry_after) - parsedate_to_datetime(now)).total_seconds())
+    except (ValueError, TypeError):
+        return None

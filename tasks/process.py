@@ -26,6 +26,7 @@ class Process:
     """What the work of this process stands on.
 
     `worker` is the name under which it holds leases, `scratch` the folder for local files of steps that are under way.
+    `is_child` says that it is one of a prefork pool's: a slot of its own, which can be limited and killed alone.
     """
 
     settings: WorkerSettings
@@ -34,9 +35,10 @@ class Process:
     objects: Blocking
     tls: ssl.SSLContext
     scratch: Path
+    is_child: bool = False
 
 
-def open_process(settings: WorkerSettings, worker: str) -> Process:
+def open_process(settings: WorkerSettings, worker: str, *, is_child: bool = False) -> Process:
     """Make the resources; connections are opened when they are first needed."""
     return Process(
         settings=settings,
@@ -45,6 +47,7 @@ def open_process(settings: WorkerSettings, worker: str) -> Process:
         objects=Blocking(open_objects(settings.objects)),
         tls=ssl.create_default_context(),
         scratch=scratch_folder(worker),
+        is_child=is_child,
     )
 
 
@@ -80,6 +83,7 @@ class _Here:
     process: Process | None = None
     lock: threading.Lock = field(default_factory=threading.Lock)
     of_parents: list[Process | None] = field(default_factory=list)
+    hands_back: bool = False
 
 
 _here = _Here()
@@ -96,8 +100,17 @@ def current() -> Process:
         if _here.process is None:
             if _here.settings is None:
                 raise RuntimeError("tasks.process.configure has not run in this process")
-            _here.process = open_process(_here.settings, _here.worker)
+            _here.process = open_process(_here.settings, _here.worker, is_child=bool(_here.of_parents))
         return _here.process
+
+
+def note_hand_back() -> None:
+    """From now on slots that die were killed by us, to hand back their steps: that is no loss."""
+    _here.hands_back = True
+
+
+def is_handing_back() -> bool:
+    return _here.hands_back
 
 
 def _after_fork() -> None:

@@ -11,7 +11,8 @@ from tasks.errors import ConfigurationError
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WorkerSettings:
     """`lease_seconds`: how long a step stays with a worker that says nothing; `outbound_allow`: hosts for http.call;
-    `public_url` stands before the links that third parties are sent.
+    `public_url` stands before the links that third parties are sent. `cancel_grace_seconds`: how long a step may go on
+    that is not wanted any more; `stop_grace_seconds`: how long steps may go on in a worker that is told to stop.
     """
 
     database: storage_settings.DatabaseSettings
@@ -19,10 +20,13 @@ class WorkerSettings:
     lease_seconds: float
     outbound_allow: frozenset[str]
     public_url: str = ""
+    cancel_grace_seconds: float = 10.0
+    stop_grace_seconds: float = 20.0
 
 
 def from_env(env: Mapping[str, str]) -> WorkerSettings:
-    """Read LEASE_SECONDS (default 30), OUTBOUND_ALLOW (hosts, or host:port, with commas; default none) and storage's.
+    """Read LEASE_SECONDS (default 30), CANCEL_GRACE_SECONDS (10), STOP_GRACE_SECONDS (20), OUTBOUND_ALLOW (hosts, or
+    host:port, with commas; default none) and storage's.
 
     CELERY_BROKER_URL must be set; Celery reads it by itself. Raises ConfigurationError, of this package or of storage,
     with one line that names the variable.
@@ -35,17 +39,20 @@ def from_env(env: Mapping[str, str]) -> WorkerSettings:
     return WorkerSettings(
         database=storage_settings.from_env(env),
         objects=objects_settings.from_env(env),
-        lease_seconds=_seconds(env.get("LEASE_SECONDS", "30")),
+        lease_seconds=_seconds(env, "LEASE_SECONDS", 30, 1),
+        cancel_grace_seconds=_seconds(env, "CANCEL_GRACE_SECONDS", 10, 0),
+        stop_grace_seconds=_seconds(env, "STOP_GRACE_SECONDS", 20, 0),
         outbound_allow=hosts,
         public_url=env.get("PUBLIC_URL", "").rstrip("/"),
     )
 
 
-def _seconds(raw: str) -> float:
+def _seconds(env: Mapping[str, str], name: str, default: float, least: float) -> float:
+    raw = env.get(name) or str(default)
     try:
         value = float(raw)
     except ValueError:
-        value = 0.0
-    if not 1 <= value <= 3600:
-        raise ConfigurationError(f"LEASE_SECONDS must be a number of seconds from 1 to 3600, not {raw!r}")
+        value = -1.0
+    if not least <= value <= 3600:
+        raise ConfigurationError(f"{name} must be a number of seconds from {least:g} to 3600, not {raw!r}")
     return value

@@ -1,5 +1,6 @@
 """What a kind's function is given: the step's file, results of the steps it uses, ways to save and to report."""
 
+import logging
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,11 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from storage import steps
-from storage.keys import output_key
+from storage.errors import DatabaseUnavailable, StorageError
+from storage.keys import attempt_prefix, output_key
 from storage.model import Claim, Json, Used
 from tasks.errors import StepFailed
 from tasks.process import Process
 from tasks.values import storable
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -29,14 +33,17 @@ class Work:
     def __init__(self, process: Process, claim: Claim) -> None:
         self.process = process
         self.claim = claim
+        self._has_saved = False
         process.scratch.mkdir(mode=0o700, exist_ok=True)
         self._folder = tempfile.TemporaryDirectory(prefix=f"{claim.step_id}-", dir=process.scratch)
 
     def __enter__(self) -> "Work":
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, raised: type[BaseException] | None, *_: object) -> None:
         self._folder.cleanup()
+        if raised is not None and self._has_saved:
+            self._take_back()
 
     @property
     def used(self) -> Sequence[Used]:
@@ -59,22 +66,51 @@ class Work:
     def save(self, name: str, data: bytes | Path, *, content_type: str, **facts: Any) -> dict[str, Any]:
         """Write an output of this step and return its record for the result: name, bytes, content_type and `facts`.
 
-        The same name is the same object: doing the step again overwrites it.
+        The object belongs to this attempt: if it does not succeed, the object goes.
         """
-        key = output_key(self.claim.tenant_id, self.claim.job_id, self.claim.step_id, name)
+        claim = self.claim
+        key = output_key(claim.tenant_id, claim.job_id, claim.step_id, claim.attempt, name)
+        self._has_saved = True
         stored = self.process.objects.upload(key, data, content_type=content_type)
         return {"name": name, **facts, "bytes": stored.size, "content_type": content_type}
 
     def progress(self, fraction: float, data: Mapping[str, Json] | None = None) -> None:
-        """Tell those who watch how far the step is, 0..1. Raises LeaseLost: then stop, another worker has the step."""
-        with self.process.database.begin(self.claim.tenant_id) as tx:
-            steps.report(tx, self.claim, fraction, storable(dict(data or {})))
+        """Tell those who watch how far the step is, 0..1; it is a checkpoint, too.
+
+        A database that is away is told nothing and holds up nothing: what counts is the end of the step.
+        """
+        try:
+            with self.process.database.begin(self.claim.tenant_id) as tx:
+                steps.report(tx, self.claim, fraction, storable(dict(data or {})))
+        except DatabaseUnavailable as exc:
+            log.warning("step.progress_untold step=%s reason=%s", self.claim.step_id, exc)
+
+    def checkpoint(self) -> None:
+        """Return if the work is still wanted; call it between the stages of long work, and let pass what it raises.
+
+        Raises JobStopping (the job is being canceled, or is past its deadline) and LeaseLost (another worker has it).
+        """
+        try:
+            with self.process.database.read(self.claim.tenant_id) as tx:
+                steps.check(tx, self.claim)
+        except DatabaseUnavailable as exc:
+            log.warning("step.not_checked step=%s reason=%s", self.claim.step_id, exc)
+
+    def _take_back(self) -> None:
+        """Delete what this attempt has saved; if that cannot be done, it goes with its job."""
+        claim = self.claim
+        try:
+            self.process.objects.delete_prefix(
+                attempt_prefix(claim.tenant_id, claim.job_id, claim.step_id, claim.attempt)
+            )
+        except StorageError as exc:
+            log.warning("step.outputs_left step=%s attempt=%s reason=%s", claim.step_id, claim.attempt, exc)
 
     def _source(self) -> tuple[str, int, Source]:
         path = Path(self._folder.name) / "source"
         if self.used:
             used, output = self._largest_output()
-            key = output_key(self.claim.tenant_id, self.claim.job_id, used.step_id, output["name"])
+            key = output_key(self.claim.tenant_id, self.claim.job_id, used.step_id, used.attempt, output["name"])
             source = Source(path=path, filename=output["name"], content_type=output["content_type"])
             return key, output["bytes"], source
         given = self.claim.input

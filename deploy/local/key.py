@@ -10,6 +10,7 @@ from pathlib import Path
 from deploy.local import private
 from deploy.local.settings import from_env
 
+SCOPES = "jobs:read,jobs:write,operate"
 STORAGE = (sys.executable, "-m", "storage", "keys")
 
 
@@ -18,7 +19,7 @@ def keep(file: Path) -> None:
     if file.exists() and _valid(file.read_text(encoding="utf-8").strip()):
         return
     made = subprocess.run(
-        (*STORAGE, "create", "--tenant", "demo", "--scopes", "jobs:read,jobs:write"),
+        (*STORAGE, "create", "--tenant", "demo", "--scopes", SCOPES),
         stdout=subprocess.PIPE,  # not into the log: it is a secret
         text=True,
         check=False,
@@ -30,7 +31,7 @@ def keep(file: Path) -> None:
 
 def _valid(key: str) -> bool:
     environ = {**from_env().environ, "MILLRACE_API_KEY": key}
-    return subprocess.run((*STORAGE, "check"), env=environ, check=False).returncode == 0
+    return subprocess.run((*STORAGE, "check", "--scopes", SCOPES), env=environ, check=False).returncode == 0
 
 
 if __name__ == "__main__":

@@ -19,6 +19,9 @@ ROOT = Path(deploy.__file__).parent.parent
 READY_SECONDS = 60.0
 """A slow machine imports slowly; a part that cannot start says so by dying."""
 
+WORKER = {"STOP_GRACE_SECONDS": "2.5"}
+"""Less than the supervisor's own grace: what a stopping worker has not done it hands back, and is not killed with."""
+
 EMBEDDED = frozenset({"postgres", "valkey", "s3"})
 
 OTHER_DATABASES = frozenset({"DATABASE_DIRECT_URL", "DATABASE_REPLICA_URLS"})
@@ -82,7 +85,7 @@ def _api(home: Path, env: Mapping[str, str], port: int) -> Part:
 
 def _scheduler(home: Path, env: Mapping[str, str]) -> Part:
     ready = when_logged(_log(home, "scheduler"), "scheduler.ready")
-    return _part(home, env, "scheduler", "scheduler", "run", after=("migrate", "valkey"), ready=ready)
+    return _part(home, env, "scheduler", "scheduler", "run", after=("migrate", "bucket", "valkey"), ready=ready)
 
 
 def _worker(home: Path, env: Mapping[str, str], pool_name: str, pool: Pool) -> Part:
@@ -101,6 +104,7 @@ def _worker(home: Path, env: Mapping[str, str], pool_name: str, pool: Pool) -> P
         "--without-gossip",
         "--without-mingle",
         "-E",
+        more=WORKER,
         after=("migrate", "valkey"),  # not sooner: a message of the last run must not meet an old schema
         ready=when_logged(_log(home, name), " ready."),
     )
@@ -126,12 +130,13 @@ def _part(
     after: tuple[str, ...],
     layer: Layer = Layer.PROCESS,
     ready: Ready = never,
+    more: Mapping[str, str] | None = None,
 ) -> Part:
     return Part(
         name=name,
         layer=layer,
         argv=(sys.executable, "-m", *command),
-        env=env,
+        env={**(more or {}), **env},
         cwd=ROOT,
         log=_log(home, name),
         ready=ready,

@@ -43,7 +43,8 @@ class Api:
                     job=job_id,
                 ).all()
                 claims = [
-                    steps.claim(tx, JobId(job_id), row.id, worker="test", lease_seconds=60.0) for row in ready[:1]
+                    steps.claim(tx, JobId(job_id), row.id, worker="test", slot=1, lease_seconds=60.0)
+                    for row in ready[:1]
                 ]
             if not claims or claims[0] is None:
                 return

@@ -16,10 +16,15 @@ from tests.api.working import working
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "50"))
 
 SUBMITTING = {
-    "include-method": "POST",
+    "include-name": "POST /v1/jobs",
     # What JSON Schema cannot say is refused by 415 and 422: whether a step finds a file, whether `use` names a step and
     # goes round in circles, whether names differ, whether a bare file comes with its template.
     "checks": {"positive_data_acceptance": {"expected-statuses": ["2xx", "409", "415", "422"]}},
+}
+RETRYING = {
+    "include-name": "POST /v1/jobs/{job_id}/retry",
+    # Nor which steps the job has, and what their kinds take.
+    "checks": {"positive_data_acceptance": {"expected-statuses": ["2xx", "404", "409", "422"]}},
 }
 
 CONFIG: dict[str, Any] = {
@@ -29,14 +34,15 @@ CONFIG: dict[str, Any] = {
     "continue-on-failure": True,
     "request-timeout": 15.0,
     "max-stream-events": 20,
-    "operations": [SUBMITTING],
+    "operations": [SUBMITTING, RETRYING],
 }
 
 
 @pytest.fixture
 def published(own_api: Api) -> Iterator[BaseSchema]:
     """The document, as the server publishes it, before a platform whose steps all succeed."""
-    headers = {"Authorization": f"Bearer {own_api.acme.key}"}
+    key = own_api.key(own_api.acme, "jobs:read", "jobs:write", "operate")
+    headers = {"Authorization": f"Bearer {key}"}
     config = schemathesis.Config.from_dict({**CONFIG, "headers": headers})
     with working(own_api):
         yield schemathesis.openapi.from_url(f"{own_api.url}/openapi.json", config=config)

@@ -35,7 +35,7 @@ def in_store(api: Api, act: Any) -> None:
 def made(any_api: Api) -> tuple[Api, Job, str]:
     """A job whose step has made an output; the key of its object."""
     job = put_in(any_api.database, any_api.acme.tenant)
-    key = output_key(any_api.acme.tenant, job.id, job.steps[0].id, "small")
+    key = output_key(any_api.acme.tenant, job.id, job.steps[0].id, 1, "small")
     in_store(any_api, lambda objects: objects.put(key, _once(CONTENT), content_type="image/png"))
     succeed(any_api, start(any_api, job), {"outputs": [OUTPUT]})
     return any_api, job, key
@@ -76,7 +76,7 @@ def test_an_output_whose_object_has_vanished_is_not_found(made: tuple[Api, Job, 
 def test_a_redirect_leads_to_the_bytes_without_a_key(s3_api: Api) -> None:
     api = s3_api
     job = put_in(api.database, api.acme.tenant)
-    key = output_key(api.acme.tenant, job.id, job.steps[0].id, "small")
+    key = output_key(api.acme.tenant, job.id, job.steps[0].id, 1, "small")
     in_store(api, lambda objects: objects.put(key, _once(CONTENT), content_type="image/png"))
     succeed(api, start(api, job), {"outputs": [OUTPUT]})
     answer = api.acme.get(f"/v1/jobs/{job.id}/outputs/say/small?redirect=true", follow_redirects=False)

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from tasks.document import MAX_DEPTH, MAX_METADATA_BYTES
+from tasks.document import MAX_METADATA_BYTES
 from tasks.names import MAX_STEPS
+from tasks.values import MAX_DEPTH
 from tests.api.conftest import Api
 from tests.api.refusing import assert_problem, leaving_nothing
 

@@ -63,7 +63,7 @@ REQUESTS: dict[str, Asked] = {
     ),
     "unknown path": asked("GET /v2/jobs", 404, "not_found"),
     "path with a slash too many": asked("GET /v1/jobs/", 404, "not_found"),
-    "method of no use": asked("DELETE /v1/jobs/{job}", 405, "method_not_allowed"),
+    "method of no use": asked("PUT /v1/jobs/{job}", 405, "method_not_allowed"),
     "method of another protocol": asked("PROPFIND /v1/jobs", 405, "method_not_allowed"),
     "limit 0": asked("GET /v1/jobs?limit=0", 422, "invalid_parameter", "/query/limit"),
     "limit 101": asked("GET /v1/jobs?limit=101", 422, "invalid_parameter", "/query/limit"),

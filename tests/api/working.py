@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from storage import runnable, steps
 from storage.model import Claim, Job, Json, PublicError
+from tasks.names import Queue
 from tests.api.conftest import Api
 from tests.documents import taken
 
@@ -38,10 +39,10 @@ def working(api: Api) -> Iterator[None]:
     def work() -> None:
         while not stop.is_set():
             with api.database.platform() as tx:
-                due = list(runnable.take_to_publish(tx, limit=100))
+                due = [step for queue in Queue for step in runnable.take_to_publish(tx, queue, limit=100)]
             for step in due:
                 with api.database.begin(step.tenant_id) as tx:
-                    claim = steps.claim(tx, step.job_id, step.step_id, worker="test", lease_seconds=30)
+                    claim = steps.claim(tx, step.job_id, step.step_id, worker="test", slot=1, lease_seconds=30)
                     if claim is not None:
                         steps.succeed(tx, claim, {"params": claim.params})
             if not due:

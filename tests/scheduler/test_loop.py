@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Mapping
 
 import pytest
 
@@ -55,8 +56,8 @@ def scheduler(**env: str) -> "subprocess.Popen[str]":
     )
 
 
-def test_the_process_starts_and_stops_in_order(database_url: str, broker_url: str) -> None:
-    process = scheduler(DATABASE_URL=database_url, CELERY_BROKER_URL=broker_url)
+def test_the_process_starts_and_stops_in_order(database_url: str, broker_url: str, s3_env: Mapping[str, str]) -> None:
+    process = scheduler(DATABASE_URL=database_url, CELERY_BROKER_URL=broker_url, **s3_env)
     assert process.stdout is not None
     line = until(process.stdout.readline)
     assert "scheduler.ready" in line
@@ -71,10 +72,14 @@ def test_the_process_starts_and_stops_in_order(database_url: str, broker_url: st
         ({"CELERY_BROKER_URL": ""}, "CELERY_BROKER_URL"),
         ({"CELERY_BROKER_URL": "redis://x", "DATABASE_URL": ""}, "DATABASE_URL"),
         ({"CELERY_BROKER_URL": "redis://x", "LOG_LEVEL": "LOUD"}, "LOG_LEVEL"),
+        ({"CELERY_BROKER_URL": "redis://x", "STORAGE_URL": ""}, "STORAGE_URL"),
+        ({"CELERY_BROKER_URL": "redis://x", "LEASE_SECONDS": "0"}, "LEASE_SECONDS"),
+        ({"CELERY_BROKER_URL": "redis://x", "RETENTION_DAYS": "sucseeded=3"}, "RETENTION_DAYS"),
+        ({"CELERY_BROKER_URL": "redis://x", "RETENTION_DAYS": "-1"}, "RETENTION_DAYS"),
     ],
 )
 def test_a_bad_setting_stops_the_start_with_a_line_that_names_it(env: dict[str, str], name: str) -> None:
-    process = scheduler(**{"DATABASE_URL": "postgresql://a:b@127.0.0.1/c", **env})
+    process = scheduler(**{"DATABASE_URL": "postgresql://a:b@127.0.0.1/c", "STORAGE_URL": "memory://", **env})
     said, _ = process.communicate(timeout=20)
     assert process.returncode == os.EX_CONFIG
     assert said.startswith(f"error: {name}")

@@ -1,7 +1,7 @@
 """The reaper against a real database."""
 
-from scheduler.reap import BATCH, LEASE_EXPIRED, reap_once, sweep
-from storage import idempotency, jobs
+from scheduler.reap import LEASE_EXPIRED, reap_once
+from storage import jobs
 from storage.database import Database
 from storage.model import JobState, Outcome, StepState, TenantId
 from tests.documents import put_in, runnable_steps, taken
@@ -13,7 +13,7 @@ def test_a_step_whose_lease_ran_out_is_queued_again(database: Database, tenant: 
     assert reap_once(database) == 1
     with database.read(tenant) as tx:
         step = jobs.find(tx, job.id).steps[0]  # type: ignore[union-attr]
-    assert (step.state, step.error) == (StepState.RETRYING, LEASE_EXPIRED)
+    assert (step.state, step.error) == (StepState.QUEUED, LEASE_EXPIRED)
     assert [(tried.outcome, tried.error) for tried in step.attempts] == [(Outcome.LOST, LEASE_EXPIRED)]
     assert runnable_steps(database) == [(job.id, step.id)]
     assert taken(database, tenant, job, "say").attempt == 2
@@ -46,15 +46,4 @@ def test_a_job_that_somebody_holds_does_not_keep_the_others_waiting(database: Da
         reap_once(database)
         with database.read(tenant) as look:
             states = [jobs.find(look, job.id).steps[0].state for job in (held, other)]  # type: ignore[union-attr]
-    assert states == [StepState.RUNNING, StepState.RETRYING]
-
-
-def test_old_idempotency_keys_are_swept_out(database: Database, tenant: TenantId) -> None:
-    with database.begin(tenant) as tx:
-        for number in range(BATCH + 5):
-            idempotency.reserve(tx, f"k{number}", lock_seconds=60)
-        tx.sql("UPDATE idempotency SET created_at = now() - interval '25 hours' WHERE tenant_id = %(tenant)s")
-        idempotency.reserve(tx, "young", lock_seconds=60)
-    sweep(database)
-    with database.platform() as tx:
-        assert [row.key for row in tx.sql("SELECT key FROM idempotency")] == ["young"]
+    assert states == [StepState.RUNNING, StepState.QUEUED]

@@ -9,10 +9,11 @@ from typing import Any, cast
 import pytest
 import redis
 
+from scheduler import epoch
 from scheduler import relay as relaying
 from scheduler.errors import BrokerUnavailable
 from scheduler.hints import Hints
-from storage import steps
+from storage import queues, steps
 from storage.database import Database
 from storage.model import PublicError, Runnable, TenantId
 from tests.documents import CHAIN, ECHO, put_in, take, taken
@@ -29,6 +30,7 @@ def broker(broker_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator["redis.
 @pytest.fixture
 def hints(broker: "redis.Redis") -> Iterator[Hints]:
     made = Hints()
+    made.begin_epoch()
     yield made
     made.close()
 
@@ -59,8 +61,8 @@ def test_a_queued_step_is_sent_once_with_ids_only(
     database: Database, tenant: TenantId, broker: "redis.Redis", hints: Hints
 ) -> None:
     job = put_in(database, tenant)
-    assert relaying.publish(database, hints) == 1
-    assert relaying.publish(database, hints) == 0
+    assert relaying.publish(database, hints).sent == 1
+    assert relaying.publish(database, hints).sent == 0
     [message] = messages(broker)
     headers = message["headers"]
     assert (headers["task"], headers["id"]) == ("echo", job.steps[0].id)
@@ -127,20 +129,49 @@ def test_nothing_is_marked_as_sent_when_the_broker_is_away(
     away.close()
     monkeypatch.setenv("CELERY_BROKER_URL", servers.broker)
     back = Hints()
-    assert relaying.publish(database, back) == 1
+    assert relaying.publish(database, back).sent == 1
     back.close()
 
 
-def test_hints_that_a_wiped_broker_lost_are_sent_again(
+def find_and_publish(database: Database, hints: Hints) -> int:
+    found = relaying.find_lost(database, hints)
+    relaying.publish(database, hints)
+    return found
+
+
+def test_a_wiped_broker_is_noticed_at_once_and_gets_everything_again(
     database: Database, tenant: TenantId, broker: "redis.Redis", hints: Hints
 ) -> None:
     jobs = [put_in(database, tenant) for _ in range(3)]
     relaying.publish(database, hints)
     taken(database, tenant, jobs[0], "say")
+    assert find_and_publish(database, hints) == 0
     broker.flushall()
-    assert relaying.find_lost(database, hints) == 0  # they are too young to be called lost
+    assert find_and_publish(database, hints) == 2
+    assert sorted(steps_in(broker)) == sorted(job.steps[0].id for job in jobs[1:])
+    assert find_and_publish(database, hints) == 0
+
+
+def test_a_broker_that_was_restarted_counts_as_wiped(
+    database: Database, tenant: TenantId, broker: "redis.Redis", hints: Hints
+) -> None:
+    put_in(database, tenant)
+    relaying.publish(database, hints)
+    broker.set(epoch.NAME, "the id of another run")  # what an append-only file brings back after a restart
+    assert find_and_publish(database, hints) == 1
+    assert len(steps_in(broker)) == 2
+
+
+def test_hints_that_vanished_are_sent_again_when_they_are_old_and_their_queue_is_empty(
+    database: Database, tenant: TenantId, broker: "redis.Redis", hints: Hints
+) -> None:
+    jobs = [put_in(database, tenant) for _ in range(3)]
+    relaying.publish(database, hints)
+    taken(database, tenant, jobs[0], "say")
+    broker.delete("default", "default\x06\x163")
+    assert find_and_publish(database, hints) == 0  # they are too young to be called lost
     age(database)
-    assert relaying.find_lost(database, hints) == 2
+    assert find_and_publish(database, hints) == 2
     assert sorted(steps_in(broker)) == sorted(job.steps[0].id for job in jobs[1:])
 
 
@@ -150,7 +181,7 @@ def test_old_hints_in_a_queue_that_is_not_empty_are_left_alone(
     put_in(database, tenant)
     relaying.publish(database, hints)
     age(database)
-    assert relaying.find_lost(database, hints) == 0
+    assert find_and_publish(database, hints) == 0
     assert len(steps_in(broker)) == 1
 
 
@@ -178,9 +209,9 @@ def test_a_hint_that_was_overtaken_is_sent_again_though_its_queue_is_not_empty(
     age(database)
     with database.platform() as tx:
         tx.sql("UPDATE steps SET published_at = now() WHERE job_id = ANY(%(jobs)s)", jobs=[still_there.id, later.id])
-    assert relaying.find_lost(database, hints) == 0  # nobody has taken a later one yet
+    assert find_and_publish(database, hints) == 0  # nobody has taken a later one yet
     taken(database, tenant, later, "say")
-    assert relaying.find_lost(database, hints) == 1
+    assert find_and_publish(database, hints) == 1
     assert steps_in(broker).count(lost.steps[0].id) == 2
 
 
@@ -190,11 +221,38 @@ def test_everything_that_a_wiped_broker_lost_is_sent_again_at_once(
     count = 2 * relaying.BATCH + 10
     for _ in range(count // 100 + 1):
         put_in(database, tenant, {"steps": {f"s{number}": {"kind": "echo"} for number in range(100)}})
-    sent = relaying.publish(database, hints)
+    sent = relaying.publish(database, hints).sent
     broker.flushall()
-    age(database)
-    assert relaying.find_lost(database, hints) == sent
+    assert find_and_publish(database, hints) == sent
     assert len(set(steps_in(broker))) == sent
+
+
+def test_a_queue_of_the_broker_holds_no_more_than_its_window_and_the_most_urgent_go_first(
+    database: Database, tenant: TenantId, broker: "redis.Redis", hints: Hints, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relaying, "WINDOW", 4)
+    late = [put_in(database, tenant, ECHO | {"priority": "low"}) for _ in range(5)]
+    soon = [put_in(database, tenant) for _ in range(3)]
+    assert relaying.publish(database, hints) == relaying.Published(sent=4, is_full=True)
+    assert set(steps_in(broker)) == {job.steps[0].id for job in (*soon, late[0])}
+    assert relaying.publish(database, hints) == relaying.Published(sent=0, is_full=True)
+    taken(database, tenant, soon[0], "say")
+    assert relaying.publish(database, hints) == relaying.Published(sent=1, is_full=True)
+
+
+def test_nothing_is_sent_from_a_paused_queue_and_everything_when_it_goes_on(
+    database: Database, tenant: TenantId, broker: "redis.Redis", hints: Hints
+) -> None:
+    sent, later = put_in(database, tenant), put_in(database, tenant)
+    with database.platform() as tx:
+        tx.sql("UPDATE steps SET published_at = now() WHERE job_id = %(job)s", job=sent.id)
+        queues.pause(tx, "default")
+    assert relaying.publish(database, hints).sent == 0
+    assert take(database, tenant, sent, "say") is None  # its hint is used up by that
+    with database.platform() as tx:
+        queues.resume(tx, "default")
+    assert relaying.publish(database, hints).sent == 2
+    assert set(steps_in(broker)) == {job.steps[0].id for job in (sent, later)}
 
 
 def test_a_queue_that_this_version_does_not_know_holds_up_nothing(

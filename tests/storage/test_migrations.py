@@ -28,9 +28,15 @@ def test_the_migrated_schema_is_what_the_tables_say(database_url: str) -> None:
         }
     engine.dispose()
     assert differences == []
-    assert checks["jobs"] == {"ck_jobs_state"}
+    assert checks["jobs"] == {"ck_jobs_state", "ck_jobs_stop_as"}
     assert checks["steps"] == {"ck_steps_state"}
-    assert set(partial) == {"ix_steps_to_publish", "ix_steps_due", "ix_steps_published", "ix_steps_leased"}
+    assert set(partial) == {
+        "ix_steps_to_publish",
+        "ix_steps_due",
+        "ix_steps_published",
+        "ix_steps_leased",
+        "ix_steps_dead",
+    }
 
 
 def test_migrating_twice_and_at_once_does_no_harm(database_url: str) -> None:
@@ -39,7 +45,7 @@ def test_migrating_twice_and_at_once_does_no_harm(database_url: str) -> None:
     with ThreadPoolExecutor(3) as pool:
         list(pool.map(upgrade, [database_url] * 3))
     with psycopg.connect(database_url) as connection:
-        assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [("0001",)]
+        assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [("0002",)]
 
 
 def test_a_database_that_is_away_is_told_in_one_line() -> None:
@@ -51,7 +57,8 @@ def test_a_database_that_is_away_is_told_in_one_line() -> None:
 # What each loop and each page of the API asks, and the index that must answer it however large the table is.
 PLANS = {
     "relay": (
-        "SELECT id FROM steps WHERE state = 'queued' AND published_at IS NULL ORDER BY priority, run_at LIMIT 500",
+        "SELECT id FROM steps WHERE state = 'queued' AND published_at IS NULL AND queue = 'q'"
+        " ORDER BY priority, run_at LIMIT 500",
         "ix_steps_to_publish",
     ),
     "due": (
@@ -74,6 +81,21 @@ PLANS = {
     "events": ("SELECT * FROM events WHERE tenant_id = 't' AND job_id = 'j' AND seq > 3 ORDER BY seq", "pk_events"),
     "attempts": ("SELECT * FROM attempts WHERE tenant_id = 't' AND step_id = 's'", "pk_attempts"),
     "key": ("SELECT * FROM api_keys WHERE hash = '\\x00'", "uq_api_keys_hash"),
+    "overdue": (
+        "SELECT id FROM jobs WHERE finished_at IS NULL AND stop_as IS NULL AND deadline_at <= now()"
+        " ORDER BY deadline_at LIMIT 100",
+        "ix_jobs_deadline",
+    ),
+    "old jobs": (
+        "SELECT id FROM jobs WHERE state = 'failed' AND finished_at < now() ORDER BY finished_at LIMIT 100",
+        "ix_jobs_finished",
+    ),
+    "dead letters": ("SELECT id FROM steps WHERE tenant_id = 't' AND state = 'failed' AND kind = 'k'", "ix_steps_dead"),
+    "removals": ("SELECT * FROM removals WHERE due_at <= now() ORDER BY due_at LIMIT 1", "ix_removals_due_at"),
+    "unique keys of a job": (
+        "DELETE FROM unique_keys WHERE tenant_id = 't' AND job_id = 'j'",
+        "ix_unique_keys_tenant_id_job_id",
+    ),
     "old idempotency keys": ("DELETE FROM idempotency WHERE created_at < now()", "ix_idempotency_created_at"),
 }
 

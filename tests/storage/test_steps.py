@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from storage import events, jobs, runnable, steps
+from storage import events, jobs, losses, runnable, steps
 from storage.database import Database, PlatformTx
 from storage.errors import LeaseLost
 from storage.model import Claim, Job, JobState, Outcome, PublicError, StepState, TenantId
@@ -148,7 +148,7 @@ def test_an_older_attempt_can_write_nothing(database: Database, tenant: TenantId
     job = put_in(database, tenant)
     old = taken(database, tenant, job, "say", lease_seconds=0)
     with database.begin(tenant) as tx:
-        assert steps.lose(tx, old, BOOM, only_if_expired=True)
+        assert losses.lose(tx, old, BOOM, only_if_expired=True)
     runnable_steps(database)
     new = taken(database, tenant, job, "say", worker="w2")
     before = now(job), types(database, tenant, job)
@@ -182,7 +182,7 @@ def test_a_renewed_lease_is_not_taken(database: Database, tenant: TenantId) -> N
         assert runnable.renew(tx, "w1", [(tenant, claim.step_id)], lease_seconds=30) == 1
         assert runnable.renew(tx, "another", [(tenant, claim.step_id)], lease_seconds=30) == 0
     with database.begin(tenant) as tx:
-        assert not steps.lose(tx, expired[0], BOOM, only_if_expired=True)
+        assert not losses.lose(tx, expired[0], BOOM, only_if_expired=True)
 
 
 def test_a_step_lost_too_often_fails(database: Database, tenant: TenantId, now: Any) -> None:
@@ -190,7 +190,7 @@ def test_a_step_lost_too_often_fails(database: Database, tenant: TenantId, now: 
     for _ in range(3):
         claim = taken(database, tenant, job, "say", lease_seconds=0)
         with database.begin(tenant) as tx:
-            assert steps.lose(tx, claim, BOOM, only_if_expired=True)
+            assert losses.lose(tx, claim, BOOM, only_if_expired=True)
         runnable_steps(database)
     ended = now(job)
     assert ended.state is JobState.FAILED
@@ -248,8 +248,8 @@ def test_two_relays_send_different_steps(database: Database, tenant: TenantId) -
     for _ in range(20):
         put_in(database, tenant, ECHO)
     with database.platform() as one, database.platform() as two:
-        first = runnable.take_to_publish(one, limit=10)
-        second = runnable.take_to_publish(two, limit=20)
+        first = runnable.take_to_publish(one, "default", limit=10)
+        second = runnable.take_to_publish(two, "default", limit=20)
     assert len(first) == 10
     assert len(second) == 10
     assert not {step.step_id for step in first} & {step.step_id for step in second}

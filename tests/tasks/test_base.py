@@ -15,7 +15,7 @@ from storage.model import Job, JobState, Outcome, Step, StepId, StepState, Tenan
 from tasks import base
 from tasks.document import parse
 from tasks.errors import StepFailed, StepRetryable
-from tasks.names import KINDS, Kind
+from tasks.names import KINDS, Kind, Retry
 from tasks.process import Process
 from tasks.submit import submit
 from tasks.work import Work
@@ -26,7 +26,7 @@ class AnyParams(BaseModel):
     model_config = ConfigDict(extra="allow")
 
 
-TEST_KIND = Kind(name="test", summary="for tests", params=AnyParams, run="tests:nothing", max_attempts=2)
+TEST_KIND = Kind(name="test", summary="for tests", params=AnyParams, run="tests:nothing", retry=Retry(max_attempts=2))
 Look = Callable[[], Job]
 
 
@@ -38,7 +38,7 @@ def do(process: Process, tenant: TenantId) -> Callable[[base.Run], Step]:
         kinds: Mapping[str, Kind] = {**KINDS, kind.name: kind}
         with process.database.begin(tenant) as tx:
             spec = parse({"steps": {"it": {"kind": kind.name}}}, kinds=kinds)
-            job = submit(tx, spec, job_id=new_job_id(), file=None)
+            job = submit(tx, spec, job_id=new_job_id(), file=None).job
         try:
             base.perform(process, kind, tenant, job.id, job.steps[0].id, run=run)
         except base.StepUnsuccessful:
@@ -203,15 +203,6 @@ def test_local_files_of_a_step_are_gone_afterwards(do: Any) -> None:
 
     do(run)
     assert not Path(seen[0]).exists()
-
-
-def test_delays_double_with_jitter_and_honour_a_wish() -> None:
-    for attempt in range(1, 6):
-        backoff = 2.0 ** (attempt - 1)
-        delays = [base.delay_seconds(TEST_KIND, attempt) for _ in range(100)]
-        assert backoff / 2 <= min(delays) < max(delays) <= backoff
-    assert base.delay_seconds(TEST_KIND, 1, after=30) == 30
-    assert base.delay_seconds(TEST_KIND, 60, after=1e9) == base.MAX_DELAY_SECONDS
 
 
 def test_every_kind_names_a_function_that_exists() -> None:

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.document import parse, parse_json
+from tasks.document import parse
 from tasks.errors import InvalidDocument
 from tasks.names import MAX_STEPS, Priority
+from tasks.values import parse_json
 
 SMALL = {"name": "small", "width": 10}
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from storage import events, jobs
+from storage import events, jobs, removals
 from storage.keys import input_key, output_key
 from storage.model import Job, JobInput, Step, StepState, TenantId, new_job_id
 from tasks import base
@@ -28,7 +28,8 @@ def work_off(process: Process, tenant: TenantId, document: dict[str, Any], file:
         process.objects.upload(key, file, content_type="image/jpeg")
         given = JobInput(key=key, filename="it.jpg", content_type="image/jpeg", bytes=len(file))
     with process.database.begin(tenant) as tx:
-        job = submit(tx, parse(document), job_id=job_id, file=given)
+        removals.plan(tx, job_id, due_in_seconds=60)
+        job = submit(tx, parse(document), job_id=job_id, file=given).job
     for step in job.steps:
         kind = KINDS[step.kind]
         try:
@@ -62,7 +63,7 @@ def test_a_photograph_becomes_its_variants(process: Process, tenant: TenantId, p
     sizes = {output["name"]: (output["width"], output["height"]) for output in step.result["outputs"]}
     assert sizes == {"small": (320, 214), "medium": (640, 427), "large": (640, 427)}
     for output in step.result["outputs"]:
-        data = process.objects.read(output_key(tenant, job.id, step.id, output["name"]), 10**7)
+        data = process.objects.read(output_key(tenant, job.id, step.id, 1, output["name"]), 10**7)
         with Image.open(BytesIO(data)) as image:
             assert (image.width, image.height) == (output["width"], output["height"])
             assert image.get_format_mimetype() == output["content_type"]

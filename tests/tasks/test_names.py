@@ -26,7 +26,7 @@ def test_every_template_is_a_valid_document() -> None:
 def test_limits_are_in_order() -> None:
     for kind in KINDS.values():
         assert 0 < kind.soft_time_limit < kind.time_limit
-        assert kind.max_attempts >= 1
+        assert kind.retry.max_attempts >= 1
 
 
 def test_two_kinds_of_one_name_are_refused() -> None:

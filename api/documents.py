@@ -1,0 +1,42 @@
+"""Small JSON bodies: read in bounded memory, checked whole, every flaw named by its place."""
+
+from collections.abc import AsyncIterable
+from typing import TypeVar
+
+from fastapi import Request
+from pydantic import BaseModel, ValidationError
+from pydantic_core import to_json
+
+from api.errors import Refused
+from tasks.document import flaws_of
+from tasks.errors import InvalidDocument
+from tasks.values import parse_json
+
+FLAWED = "the request has flaws; 'errors' names each place and what to do"
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+async def read_document(request: Request, model: type[Model], limit: int) -> Model:
+    """The body as a model; an empty body is an empty object. Raises Refused (413, 422)."""
+    raw = await collect(request.stream(), limit, "the request's document")
+    try:
+        return model.model_validate_json(to_json(parse_json(raw or b"{}")), strict=True)
+    except InvalidDocument as exc:
+        raise Refused(422, "invalid_request", FLAWED, flaws=exc.flaws) from exc
+    except ValidationError as exc:
+        raise Refused(422, "invalid_request", FLAWED, flaws=flaws_of(exc, model, "")) from exc
+
+
+async def collect(chunks: AsyncIterable[bytes], limit: int, what: str) -> bytes:
+    """All the chunks together. Raises Refused (413) above `limit` bytes."""
+    collected = bytearray()
+    async for chunk in chunks:
+        collected += chunk
+        if len(collected) > limit:
+            raise too_large(what, limit)
+    return bytes(collected)
+
+
+def too_large(what: str, limit: int) -> Refused:
+    return Refused(413, "too_large", f"{what} is larger than {limit} bytes, the limit here")

@@ -1,0 +1,132 @@
+"""`/v1/jobs/{id}/cancel`, `/retry` and DELETE: what a job's owner decides about its end."""
+
+from collections.abc import Mapping
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+
+from api import openapi
+from api.auth import Writer
+from api.documents import FLAWED, read_document
+from api.errors import Refused, not_found
+from api.jobs import checked_id, find_job
+from api.schemas import JobDocument, RetryRequest, job_document
+from api.service import Service, Serving
+from storage import jobs, replays, retention, stops
+from storage.errors import ObjectStoreUnavailable
+from storage.keys import job_prefix
+from storage.model import TERMINAL_JOB_STATES, Job, JobId, Json, Principal
+from tasks.document import nearest, params_flaws
+from tasks.errors import Flaw
+from tasks.names import KINDS
+from tasks.values import escape, merged
+
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+
+
+@router.post(
+    "/{job_id}/cancel",
+    summary="Cancel a job",
+    response_model=JobDocument,
+    responses=openapi.problems(401, 403, 404, 409, 422, 503)
+    | {202: {"description": "Its running steps are being stopped.", "model": JobDocument}},
+)
+async def cancel(job_id: str, service: Serving, caller: Writer) -> Response:
+    """Nothing of the job starts any more; its running steps are asked to stop and, after a grace time, made to.
+
+    Its outputs are removed. 200 when it has ended, 202 while steps are being stopped; twice is as once.
+    """
+    job = await service.blocking(_cancel, service, caller, checked_id(job_id))
+    return _answer(service, job, 200 if job.state in TERMINAL_JOB_STATES else 202)
+
+
+@router.post(
+    "/{job_id}/retry",
+    summary="Run an ended job again",
+    status_code=202,
+    response_model=JobDocument,
+    responses=openapi.problems(400, 401, 403, 404, 408, 409, 413, 422, 503),
+    openapi_extra=openapi.body("RetryRequest", required=False),
+)
+async def retry(job_id: str, request: Request, service: Serving, caller: Writer) -> Response:
+    """Run the steps again that did not succeed, or all of them, with other parameters if you like.
+
+    All of a canceled job runs again, since its outputs are gone. Attempts are counted on; the limits for failures and
+    losses, and the job's deadline, begin anew.
+    """
+    checked = checked_id(job_id)
+    wish = await read_document(request, RetryRequest, service.settings.max_job_bytes)
+    job = await service.blocking(_retry, service, caller, checked, wish)
+    return _answer(service, job, 202)
+
+
+@router.delete(
+    "/{job_id}",
+    summary="Delete an ended job",
+    status_code=204,
+    response_class=Response,
+    responses=openapi.problems(401, 403, 404, 409, 422, 503),
+)
+async def delete(job_id: str, service: Serving, caller: Writer) -> Response:
+    """The job, its events and all its objects are gone when this is answered."""
+    job = checked_id(job_id)
+    await service.blocking(_delete, service, caller, job)
+    try:
+        await service.objects.delete_prefix(job_prefix(caller.tenant_id, job))
+    except ObjectStoreUnavailable:
+        return Response(status_code=204)  # the sweeper has it on its list, and does it when the store is back
+    return Response(status_code=204)
+
+
+def _answer(service: Service, job: Job, status: int) -> Response:
+    document = job_document(job, service.settings.public_url)
+    return Response(document.model_dump_json(), status_code=status, media_type="application/json")
+
+
+def _cancel(service: Service, caller: Principal, job_id: JobId) -> Job:
+    with service.database.begin(caller.tenant_id) as tx:
+        if stops.cancel(tx, job_id) is None:
+            raise not_found("job")
+    return _as_it_stands(service, caller, job_id)
+
+
+def _retry(service: Service, caller: Principal, job_id: JobId, wish: RetryRequest) -> Job:
+    with service.database.begin(caller.tenant_id) as tx:
+        params = _patched(jobs.params_of(tx, job_id), wish) if wish.steps else {}
+        if not replays.retry(tx, job_id, whole=wish.only == "all", params=params):
+            raise not_found("job")
+    return _as_it_stands(service, caller, job_id)
+
+
+def _delete(service: Service, caller: Principal, job_id: JobId) -> None:
+    with service.database.begin(caller.tenant_id) as tx:
+        if not retention.delete(tx, job_id):
+            raise not_found("job")
+
+
+def _as_it_stands(service: Service, caller: Principal, job_id: JobId) -> Job:
+    job = find_job(service, caller, job_id)
+    if job is None:  # deleted in this moment
+        raise not_found("job")
+    return job
+
+
+def _patched(steps: Mapping[str, tuple[str, Json]], wish: RetryRequest) -> dict[str, Json]:
+    """The parameters of the steps that the wish changes, checked as at the submission."""
+    made: dict[str, Json] = {}
+    flaws: list[Flaw] = []
+    for name, patch in wish.steps.items():
+        at = f"/steps/{escape(name)}"
+        if name not in steps:
+            flaws.append(Flaw(pointer=at, detail=f"the job has no such step{nearest(name, steps)}"))
+            continue
+        kind_name, params = steps[name]
+        kind = KINDS.get(kind_name)
+        if kind is None:
+            flaws.append(Flaw(pointer=at, detail=f"its kind {kind_name} is not installed here any more"))
+            continue
+        made[name] = merged(params, patch)
+        flaws += params_flaws(kind, made[name], at)
+    if flaws:
+        raise Refused(422, "invalid_request", FLAWED, flaws=flaws)
+    return made

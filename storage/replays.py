@@ -1,0 +1,117 @@
+"""Steps that failed for good, grouped by reason, and jobs that are told to run again."""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from storage import events, removals
+from storage.database import Tx
+from storage.ending import lock_job
+from storage.errors import JobNotEnded, NothingToRetry
+from storage.model import DeadLetterFilter, DeadLetters, JobId, JobState, Json
+
+_RESET_STEPS = """
+UPDATE steps
+SET state = CASE WHEN again.missing = 0 THEN 'queued' ELSE 'waiting' END, waiting_on = again.missing,
+    params = COALESCE(%(params)s::jsonb -> steps.name, params), result = NULL, error = NULL, progress = 0,
+    failures = 0, losses = 0, run_at = clock_timestamp(), published_at = NULL, first_started_at = NULL,
+    started_at = NULL, finished_at = NULL
+FROM (
+  SELECT s.id, (
+    SELECT count(*) FROM steps u
+    WHERE u.tenant_id = s.tenant_id AND u.job_id = s.job_id AND u.name = ANY(s.uses)
+      AND (%(whole)s OR u.state <> 'succeeded')
+  ) AS missing
+  FROM steps s WHERE s.tenant_id = %(tenant)s AND s.job_id = %(job)s AND (%(whole)s OR s.state <> 'succeeded')
+) AS again
+WHERE steps.tenant_id = %(tenant)s AND steps.id = again.id
+RETURNING steps.name, steps.position
+"""
+
+_RESET_JOB = """
+UPDATE jobs
+SET state = 'queued', steps_open = %(count)s, steps_unmet = 0, error = NULL, stop_as = NULL, stop_at = NULL,
+    started_at = NULL, finished_at = NULL, deadline_at = now() + make_interval(secs => deadline_seconds)
+WHERE tenant_id = %(tenant)s AND id = %(job)s
+"""
+
+_MATCHING = """
+FROM steps
+WHERE tenant_id = %(tenant)s AND state = 'failed' AND (%(kind)s::text IS NULL OR kind = %(kind)s)
+  AND (%(fingerprint)s::text IS NULL OR error ->> 'fingerprint' = %(fingerprint)s)
+  AND (%(code)s::text IS NULL OR error ->> 'code' = %(code)s)
+  AND (%(after)s::timestamptz IS NULL OR finished_at >= %(after)s)
+  AND (%(before)s::timestamptz IS NULL OR finished_at < %(before)s)
+"""
+
+_GROUPS = f"""
+SELECT kind, COALESCE(error ->> 'fingerprint', '') AS fingerprint, min(error ->> 'code') AS code,
+       max(error ->> 'message') AS message, count(*) AS steps, min(finished_at) AS oldest, max(finished_at) AS newest,
+       max(job_id) AS job_id
+{_MATCHING} GROUP BY 1, 2 ORDER BY count(*) DESC, kind, fingerprint LIMIT %(limit)s
+"""
+
+_MATCHING_JOBS = f"SELECT DISTINCT job_id {_MATCHING} ORDER BY job_id"
+
+
+def retry(tx: Tx, job_id: JobId, *, whole: bool = False, params: Mapping[str, Json] | None = None) -> bool:
+    """Have an ended job run again: its steps that did not succeed, or all of it with `whole`.
+
+    `params` replaces the parameters of steps, by name. All of a canceled job runs again, since its outputs are gone.
+    Counts of failures and losses, and the job's deadline, begin anew. False if the tenant has no such job. Raises
+    JobNotEnded, NothingToRetry.
+    """
+    job = lock_job(tx, job_id)
+    if job is None:
+        return False
+    if not job.finished:
+        raise JobNotEnded(job.state)
+    whole = whole or job.state == JobState.CANCELED
+    again = tx.sql(_RESET_STEPS, job=job_id, whole=whole, params=json.dumps(params or {})).all()
+    if not again:
+        raise NothingToRetry(job_id)
+    removals.withdraw(tx, job_id)
+    tx.sql(_RESET_JOB, job=job_id, count=len(again))
+    names = [row.name for row in sorted(again, key=lambda row: int(row.position))]
+    events.append(tx, job_id, [("job.queued", {"again": names})])
+    events.announce_ready(tx)
+    return True
+
+
+def dead_letters(tx: Tx, chosen: DeadLetterFilter, *, limit: int) -> list[DeadLetters]:
+    """The tenant's steps that failed for good, grouped by kind and reason, the largest groups first."""
+    return [
+        DeadLetters(
+            kind=row.kind,
+            fingerprint=row.fingerprint,
+            code=row.code,
+            message=row.message,
+            count=row.steps,
+            oldest=row.oldest,
+            newest=row.newest,
+            newest_job=JobId(row.job_id),
+        )
+        for row in tx.sql(_GROUPS, limit=limit, **_parameters(chosen))
+    ]
+
+
+def matching_jobs(tx: Tx, chosen: DeadLetterFilter) -> list[JobId]:
+    """The jobs with steps among the dead letters, oldest first."""
+    return [JobId(row.job_id) for row in tx.sql(_MATCHING_JOBS, **_parameters(chosen))]
+
+
+def share(matching: Sequence[JobId], percent: float, *, limit: int) -> list[JobId]:
+    """That share of the jobs, rounded up, evenly spread over them; at most `limit`."""
+    count = min(math.ceil(len(matching) * percent / 100), limit)
+    return [matching[position * len(matching) // count] for position in range(count)]
+
+
+def _parameters(chosen: DeadLetterFilter) -> dict[str, Any]:
+    return {
+        "kind": chosen.kind,
+        "fingerprint": chosen.fingerprint,
+        "code": chosen.code,
+        "after": chosen.failed_after,
+        "before": chosen.failed_before,
+    }

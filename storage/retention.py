@@ -1,0 +1,79 @@
+"""How long ended jobs are kept, by final state and tenant, and their removal with all that belongs to them."""
+
+import json
+from collections.abc import Mapping
+
+from storage import removals
+from storage.database import PlatformTx, Tx
+from storage.ending import lock_job
+from storage.errors import JobNotEnded
+from storage.model import TERMINAL_JOB_STATES, JobId, JobState, TenantId
+
+_DELETE_JOB = """
+WITH freed AS (DELETE FROM unique_keys WHERE tenant_id = %(tenant)s AND job_id = %(job)s)
+DELETE FROM jobs WHERE tenant_id = %(tenant)s AND id = %(job)s
+"""
+
+_OLD = """
+SELECT tenant_id, id FROM jobs
+WHERE state = %(state)s AND finished_at < now() - make_interval(secs => %(seconds)s) AND {whose}
+ORDER BY finished_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+"""
+
+
+def delete(tx: Tx, job_id: JobId) -> bool:
+    """Delete an ended job with its steps, attempts and events, and give its objects to removal.
+
+    False if the tenant has no such job. Raises JobNotEnded.
+    """
+    job = lock_job(tx, job_id)
+    if job is None:
+        return False
+    if not job.finished:
+        raise JobNotEnded(job.state)
+    _delete(tx, job_id)
+    return True
+
+
+def delete_old(tx: PlatformTx, kept_seconds: Mapping[JobState, float], *, limit: int) -> int:
+    """Delete at most `limit` jobs that have been ended for longer than they are kept; returns how many.
+
+    `kept_seconds` holds for tenants who have no time of their own for a state; what is missing is kept for ever.
+    """
+    own = {
+        TenantId(row.id): row.retention for row in tx.sql("SELECT id, retention FROM tenants WHERE retention <> '{}'")
+    }
+    deleted = 0
+    for state in sorted(TERMINAL_JOB_STATES):
+        others = [tenant for tenant, times in own.items() if state in times]
+        for tenant in others:
+            if own[tenant][state] is not None:
+                whose = _OLD.format(whose="tenant_id = %(tenant)s")
+                found = tx.sql(whose, state=state, seconds=own[tenant][state], limit=limit - deleted, tenant=tenant)
+                deleted += _delete_all(tx, [(row.tenant_id, row.id) for row in found])
+        if state in kept_seconds:
+            whose = _OLD.format(whose="tenant_id <> ALL(%(others)s::text[])")
+            found = tx.sql(whose, state=state, seconds=kept_seconds[state], limit=limit - deleted, others=others)
+            deleted += _delete_all(tx, [(row.tenant_id, row.id) for row in found])
+    return deleted
+
+
+def keep(tx: PlatformTx, tenant_id: TenantId, times: Mapping[JobState, float | None]) -> None:
+    """Set how many seconds a tenant's ended jobs are kept, by state; None: for ever. Other states stay as they are."""
+    given = json.dumps({state.value: seconds for state, seconds in times.items()})
+    tx.sql(
+        "UPDATE tenants SET retention = retention || %(given)s::jsonb WHERE id = %(tenant)s",
+        given=given,
+        tenant=tenant_id,
+    )
+
+
+def _delete_all(tx: PlatformTx, found: list[tuple[TenantId, JobId]]) -> int:
+    for tenant_id, job_id in found:
+        _delete(tx.of(tenant_id), job_id)
+    return len(found)
+
+
+def _delete(tx: Tx, job_id: JobId) -> None:
+    removals.plan(tx, job_id)
+    tx.sql(_DELETE_JOB, job=job_id)
