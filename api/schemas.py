@@ -141,7 +141,7 @@ class ReplayRequest(Document):
 
     filter: FilterRequest = FilterRequest()
     percent: Annotated[float, Field(gt=0, le=100, description="of the jobs that match, rounded up")] = 100.0
-    limit: Annotated[int, BeforeValidator(_whole), Field(ge=1, le=1000, description="at most so many jobs")] = 1000
+    limit: Annotated[int, Field(ge=1, le=1000, description="at most so many jobs"), BeforeValidator(_whole)] = 1000
 
 
 class ReplayDocument(Document):
