@@ -16,9 +16,13 @@ _rabbit = os.environ.get("CELERY_BROKER_URL", "").startswith(("amqp", "pyamqp"))
 
 broker_connection_retry_on_startup = True
 broker_connection_max_retries = None  # for ever: a broker may be away for an hour
-broker_heartbeat = 10  # RabbitMQ only: a half-open connection is noticed within 20 s (Celery's default: 240 s)
+broker_heartbeat = 6  # RabbitMQ only: a half-open connection is noticed within 15 s (Celery's default: 240 s)
 broker_transport_options = (
-    {"confirm_publish": True}  # without it a message that the server drops is lost without an error
+    {
+        "confirm_publish": True,  # without it a message that the server drops is lost without an error
+        "read_timeout": 5,  # an answer that does not come on a half-open connection is not waited for for ever
+        "write_timeout": 5,
+    }
     if _rabbit
     else {
         "ack_emulation": False,  # no second list of unacknowledged messages: lost hints are sent again

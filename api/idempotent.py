@@ -17,7 +17,7 @@ from storage.database import Tx
 from storage.errors import StorageError
 from storage.model import Json, TenantId
 
-LOCK_SECONDS = 60.0  # how long a request that died holds its key; one that lives renews it
+LOCK_SECONDS = 15.0  # how long a request that died holds its key; one that lives renews it
 log = logging.getLogger(__name__)
 
 _ALLOWED = re.compile(r"[!-~]{1,255}")  # what can be seen of ASCII

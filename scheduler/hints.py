@@ -13,7 +13,7 @@ from scheduler.errors import BrokerUnavailable
 from storage.model import Runnable
 from tasks.names import KINDS, Kind
 
-ANSWER_SECONDS = 5  # a broker that says nothing for this long is away
+ANSWER_SECONDS = 3  # a broker that says nothing for this long is away
 
 
 class Hints:
@@ -49,6 +49,11 @@ class Hints:
                 producer=self._producer,
             )
 
+    def connect(self) -> None:
+        """Return when the broker has been reached. Raises BrokerUnavailable."""
+        with self._as_ours():
+            return
+
     def waiting(self, queue: str) -> int:
         """How many hints wait in the queue, beside those that workers hold. Raises BrokerUnavailable."""
         with self._as_ours() as connection, connection.channel() as opened:
@@ -71,15 +76,21 @@ class Hints:
     def close(self) -> None:
         """Drop the connection; the next call makes a new one."""
         connection, self._connection, self._producer = self._connection, None, None
-        if connection is not None:
-            connection.release()
+        if connection is None:
+            return
+        if self._is_amqp() and connection.connected:
+            connection.connection.transport.close()  # without a farewell, for which a stuck broker may let us wait
+        connection.release()
 
     @contextmanager
     def _as_ours(self) -> Iterator[Connection]:
         try:
             if self._connection is None:
-                options = {"read_timeout": ANSWER_SECONDS, "write_timeout": ANSWER_SECONDS} if self._is_amqp() else {}
-                self._connection = self._app.connection_for_write(connect_timeout=5, transport_options=options)
+                names = ("read_timeout", "write_timeout") if self._is_amqp() else ("socket_timeout",)
+                options = dict.fromkeys(names, ANSWER_SECONDS)
+                self._connection = self._app.connection_for_write(
+                    connect_timeout=ANSWER_SECONDS, transport_options=options
+                )
                 self._connection.ensure_connection(max_retries=1, interval_start=0)
             yield self._connection
         except Exception as exc:

@@ -13,7 +13,7 @@ log = logging.getLogger(__name__)
 Loop = Callable[[threading.Event], None]  # returns when the event is set
 
 GOOD_RUN_SECONDS = 30.0  # after a run this long a failure counts as the first
-MAX_PAUSE_SECONDS = 5.0  # a database that comes back is noticed within this time
+MAX_PAUSE_SECONDS = 2.0  # a database that comes back is noticed within this time
 
 
 def keep(loops: Mapping[str, Loop], stop: threading.Event) -> None:

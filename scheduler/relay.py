@@ -14,6 +14,7 @@ from typing import Any
 
 import psycopg
 
+from scheduler.errors import BrokerUnavailable
 from scheduler.hints import Hints
 from storage import runnable
 from storage.database import Database, PlatformTx
@@ -62,7 +63,15 @@ def publish(database: Database, hints: Hints) -> Published:
     with database.platform() as tx:
         runnable.make_due_queued(tx, limit=DUE)
         rooms = runnable.room(tx, hints.queues, window=WINDOW)
-    sent = {queue: _publish_queue(database, hints, queue, room) for queue, room in rooms.items()}
+    sent, failed = {}, []
+    for queue, room in rooms.items():
+        try:
+            sent[queue] = _publish_queue(database, hints, queue, room)
+        except BrokerUnavailable as exc:
+            hints.connect()  # raises if it is the whole broker; a single queue that is stuck must not stop the others
+            failed.append(exc)
+    if failed:
+        raise failed[0]
     return Published(sent=sum(sent.values()), is_full=any(sent[queue] >= room for queue, room in rooms.items()))
 
 
