@@ -166,7 +166,7 @@ def fail(tx: Tx, claim: Claim, error: PublicError, *, outcome: Outcome = Outcome
 def retry(tx: Tx, claim: Claim, error: PublicError, *, delay_seconds: float) -> None:
     """Give a step back to be tried again after a delay, unless its job is being stopped. Raises LeaseLost."""
     job = lock_job(tx, claim.job_id)
-    if job.stop_as is not None:
+    if job is not None and job.stop_as is not None:
         end_stopped(tx, claim)
         return
     end_attempt(tx, claim, StepState.RETRYING, Outcome.RETRIED, error=error, delay_seconds=delay_seconds)
@@ -178,6 +178,8 @@ def retry(tx: Tx, claim: Claim, error: PublicError, *, delay_seconds: float) -> 
 def end_stopped(tx: Tx, claim: Claim) -> None:
     """End a running step of a job that is being stopped, in the way in which the job will end. Raises LeaseLost."""
     job = lock_job(tx, claim.job_id)
+    if job is None or job.stop_as is None:  # it has ended without us, and was deleted or told to run again
+        raise LeaseLost(f"{claim.step_id} attempt {claim.attempt}")
     state = StepState(job.stop_as)
     error = STOPPED[state]
     end_attempt(tx, claim, state, Outcome.CANCELED, error=error)

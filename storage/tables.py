@@ -90,7 +90,11 @@ jobs = Table(
     _one_of("state", JobState),
     CheckConstraint("stop_as IN ('canceled', 'expired')", name="stop_as"),
     Index(None, "tenant_id", "state", "id"),  # GET /v1/jobs?state=
-    Index("ix_jobs_deadline", "deadline_at", postgresql_where=text("finished_at IS NULL AND stop_as IS NULL")),
+    Index(
+        "ix_jobs_deadline",
+        "deadline_at",
+        postgresql_where=text("deadline_at IS NOT NULL AND finished_at IS NULL AND stop_as IS NULL"),
+    ),
     Index("ix_jobs_finished", "state", "finished_at", postgresql_where=text("finished_at IS NOT NULL")),
 )
 

@@ -13,7 +13,8 @@ ALTER TABLE jobs
   ADD COLUMN deadline_at timestamptz,
   ADD COLUMN stop_as text CONSTRAINT ck_jobs_stop_as CHECK (stop_as IN ('canceled', 'expired')),
   ADD COLUMN stop_at timestamptz;
-CREATE INDEX ix_jobs_deadline ON jobs (deadline_at) WHERE finished_at IS NULL AND stop_as IS NULL;
+CREATE INDEX ix_jobs_deadline ON jobs (deadline_at)
+  WHERE deadline_at IS NOT NULL AND finished_at IS NULL AND stop_as IS NULL;
 CREATE INDEX ix_jobs_finished ON jobs (state, finished_at) WHERE finished_at IS NOT NULL;
 
 ALTER TABLE steps
