@@ -26,7 +26,7 @@ _END = """
 WITH ended AS (
   UPDATE steps
   SET state = %(state)s, result = %(result)s::jsonb, error = %(error)s::jsonb, lease_until = NULL,
-      failures = failures + CASE WHEN %(outcome)s IN ('failed', 'retried') THEN 1 ELSE 0 END,
+      failures = failures + CASE WHEN %(counts)s AND %(outcome)s IN ('failed', 'retried') THEN 1 ELSE 0 END,
       losses = losses + CASE WHEN %(outcome)s = 'lost' THEN 1 ELSE 0 END,
       progress = CASE WHEN %(state)s = 'succeeded' THEN 1 ELSE progress END,
       published_at = CASE WHEN %(state)s = 'queued' THEN NULL ELSE published_at END,
@@ -73,6 +73,7 @@ def end_attempt(
     result: Json = None,
     error: PublicError | None = None,
     delay_seconds: float = 0,
+    counts: bool = True,
 ) -> None:
     """Write how an attempt ended and where the step stands now. Raises LeaseLost if a newer attempt holds the step."""
     ended = tx.sql(
@@ -84,6 +85,7 @@ def end_attempt(
         result=None if result is None else json.dumps(result),
         error=error_json(error),
         delay=delay_seconds,
+        counts=counts,
     )
     if not ended.all():
         raise LeaseLost(f"{claim.step_id} attempt {claim.attempt}")

@@ -163,13 +163,16 @@ def fail(tx: Tx, claim: Claim, error: PublicError, *, outcome: Outcome = Outcome
     end_steps(tx, claim.job_id, news, ended=1 + len(behind), unmet=1 + len(behind), error=of_job)
 
 
-def retry(tx: Tx, claim: Claim, error: PublicError, *, delay_seconds: float) -> None:
-    """Give a step back to be tried again after a delay, unless its job is being stopped. Raises LeaseLost."""
+def retry(tx: Tx, claim: Claim, error: PublicError, *, delay_seconds: float, counts: bool = True) -> None:
+    """Give a step back to be tried again after a delay, unless its job is being stopped. Raises LeaseLost.
+
+    `counts` says whether it was a failure of the step.
+    """
     job = lock_job(tx, claim.job_id)
     if job is not None and job.stop_as is not None:
         end_stopped(tx, claim)
         return
-    end_attempt(tx, claim, StepState.RETRYING, Outcome.RETRIED, error=error, delay_seconds=delay_seconds)
+    end_attempt(tx, claim, StepState.RETRYING, Outcome.RETRIED, error=error, delay_seconds=delay_seconds, counts=counts)
     data = {"step": claim.name, "attempt": claim.attempt, "error": asdict(error), "delay_seconds": delay_seconds}
     events.append(tx, claim.job_id, [("step.retrying", data)])
     events.announce_ready(tx)

@@ -30,7 +30,7 @@ from tasks.errors import StepFailed, StepRetryable, TasksError
 from tasks.limits import memory_limited
 from tasks.names import Kind, Retry
 from tasks.process import Process
-from tasks.retries import seconds_to_next_attempt
+from tasks.retries import is_ours, seconds_to_next_attempt
 from tasks.values import depth, storable
 from tasks.work import Work
 
@@ -191,7 +191,8 @@ def _again(
     delay = seconds_to_next_attempt(kind, claim, error, ran_seconds=ran, wish_seconds=wish)
     if delay is None:
         return _for_good(claim, error)
-    return End(write=lambda tx: steps.retry(tx, claim, error, delay_seconds=delay), again=True), error
+    counts = not is_ours(kind, error)
+    return End(write=lambda tx: steps.retry(tx, claim, error, delay_seconds=delay, counts=counts), again=True), error
 
 
 def _out_of_memory(process: Process, kind: Kind, claim: Claim, ran: float) -> tuple[End, PublicError]:

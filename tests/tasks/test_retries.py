@@ -6,7 +6,7 @@ import pytest
 
 from storage.model import Claim, JobId, PublicError, StepId, TenantId
 from tasks.names import Kind, Params, Retry
-from tasks.retries import LONGEST_WISH_SECONDS, jittered_seconds, seconds_to_next_attempt
+from tasks.retries import LONGEST_WISH_SECONDS, is_ours, jittered_seconds, seconds_to_next_attempt
 
 POLICY = Retry(max_attempts=3, first_seconds=2, longest_seconds=10, deadline_seconds=100)
 KIND = Kind(
@@ -57,6 +57,13 @@ def test_the_last_attempt_has_no_next_one() -> None:
 def test_an_error_may_have_a_policy_of_its_own() -> None:
     assert [wait("busy", failures=failures) is None for failures in (2, 3, 4)] == [False, False, True]
     assert wait("hopeless") is None
+
+
+def test_a_failure_of_the_platform_itself_is_none_of_the_steps() -> None:
+    assert wait("storage_unavailable", failures=2) is not None
+    assert wait("storage_unavailable", failures=2, tried=86_400) is None
+    assert is_ours(KIND, PublicError(code="storage_unavailable", message=""))
+    assert not is_ours(KIND, PublicError(code="busy", message=""))
 
 
 def test_a_third_partys_wish_is_never_undercut_and_its_callers_do_not_come_all_at_once() -> None:
