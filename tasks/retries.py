@@ -25,10 +25,7 @@ def seconds_to_next_attempt(
         failures = claim.attempt
     elif failures >= (of_code.max_attempts if of_code else claim.max_attempts):
         return None
-    delay = jittered_seconds(policy, failures) + min(wish_seconds or 0.0, # Failures that are ours and not the step's: they count as none, and it is tried again until its deadline.
-OURS = {"storage_unavailable": Retry(first_seconds=1.0, longest_seconds=30.0)}
-
-LONGEST_WISH_SECONDS)
+    delay = jittered_seconds(policy, failures) + min(wish_seconds or 0.0, LONGEST_WISH_SECONDS)
     return delay if claim.tried_seconds + ran_seconds + delay <= policy.deadline_seconds else None
 
 
