@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet --require-hashes
 
-.PHONY: help demo up down test check pytest bench lock clean
+.PHONY: help demo up down test check pytest bench soak lock clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -34,6 +34,9 @@ pytest: $(VENV)/.installed-dev
 
 bench: $(VENV)/.installed-dev ## measure upload memory, throughput and latency of the whole platform
 	$(BIN)/python -m tests.bench
+
+soak: $(VENV)/.installed-dev ## break everything at random under load for MINUTES (15), with SEED, on BROKER (redis, rabbitmq)
+	$(BIN)/python -m tests.faults.soak --minutes $(or $(MINUTES),15) --broker $(or $(BROKER),redis) $(if $(SEED),--seed $(SEED))
 
 lock: $(VENV)/.installed-dev ## renew the pinned versions and hashes (needs uv: pip install uv)
 	uv pip compile pyproject.toml --extra local $(LOCK) -o deploy/requirements.txt
