@@ -32,6 +32,8 @@ CREATE INDEX ix_steps_dead ON steps (tenant_id, kind, finished_at) WHERE state =
 ALTER TABLE attempts DROP CONSTRAINT ck_attempts_outcome, ADD CONSTRAINT ck_attempts_outcome CHECK (outcome IN
   ('succeeded', 'failed', 'retried', 'lost', 'returned', 'canceled'));
 
+UPDATE idempotency SET answer = jsonb_build_object('status', 202, 'document', answer) WHERE answer IS NOT NULL;
+
 CREATE TABLE queues (
   name text CONSTRAINT pk_queues PRIMARY KEY,
   paused_at timestamptz
