@@ -9,11 +9,12 @@ from fastapi.responses import Response
 from api import openapi
 from api.auth import Reader, Writer
 from api.documents import read_document
-from api.schemas import DeadLettersDocument, DeadLettersPage, ReplayDocument, ReplayRequest
+from api.operating import DeadLettersDocument, DeadLettersPage, ReplayDocument, ReplayRequest
 from api.service import Service, Serving
 from storage import replays
 from storage.errors import JobNotEnded, NothingToRetry
-from storage.model import DeadLetterFilter, DeadLetters, JobId, Principal
+from storage.model import JobId, Principal
+from storage.replays import DeadLetterFilter, DeadLetters
 
 router = APIRouter(prefix="/v1/dead-letters", tags=["dead letters"])
 

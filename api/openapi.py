@@ -8,7 +8,8 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from starlette.routing import compile_path
 
-from api.schemas import EventDocument, Problem, ReplayRequest, RetryRequest
+from api.operating import ReplayRequest
+from api.schemas import EventDocument, Problem, RetryRequest
 from storage.model import UniqueMode
 from tasks.document import MAX_DEADLINE_SECONDS, MAX_TTL_SECONDS, MAX_UNIQUE_KEY
 from tasks.names import KINDS, MAX_STEPS, NAME_PATTERN, TEMPLATES, Kind, Priority

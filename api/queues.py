@@ -6,7 +6,7 @@ from fastapi.responses import Response
 from api import openapi
 from api.auth import Operator, Reader
 from api.errors import not_found
-from api.schemas import QueueDocument, QueuePage
+from api.operating import QueueDocument, QueuePage
 from api.service import Service, Serving
 from storage import queues
 from tasks.names import Queue

@@ -80,7 +80,9 @@ class Outcome(StrEnum):
     CANCELED = "canceled"  # stopped, since its job was canceled or its deadline passed
 
 
-_VARYING = re.compile(r"\b[a-z]+_[0-9a-hjkmnp-tv-z]{26}\b|\b[0-9a-f]{8,}\b|\d{4,}")
+_VARYING = re.compile(
+    r"\b[a-z]+_[0-9a-hjkmnp-tv-z]{26}\b|\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b|\b[0-9a-f]{8,}\b|\d{4,}"
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -229,31 +231,6 @@ class Event:
     type: str
     data: Json
     at: datetime
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class DeadLetterFilter:
-    """Which failed steps are meant; None: any."""
-
-    kind: str | None = None
-    fingerprint: str | None = None
-    code: str | None = None
-    failed_after: datetime | None = None
-    failed_before: datetime | None = None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class DeadLetters:
-    """Steps of one kind that failed for one reason; `message` and `newest_job` are examples."""
-
-    kind: str
-    fingerprint: str
-    code: str
-    message: str
-    count: int
-    oldest: datetime
-    newest: datetime
-    newest_job: JobId
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -3,13 +3,41 @@
 import json
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from storage import events, removals
 from storage.database import Tx
 from storage.ending import lock_job
 from storage.errors import JobNotEnded, NothingToRetry
-from storage.model import DeadLetterFilter, DeadLetters, JobId, JobState, Json
+from storage.model import JobId, JobState, Json
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DeadLetterFilter:
+    """Which failed steps are meant; None: any."""
+
+    kind: str | None = None
+    fingerprint: str | None = None
+    code: str | None = None
+    failed_after: datetime | None = None
+    failed_before: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DeadLetters:
+    """Steps of one kind that failed for one reason; `message` and `newest_job` are examples."""
+
+    kind: str
+    fingerprint: str
+    code: str
+    message: str
+    count: int
+    oldest: datetime
+    newest: datetime
+    newest_job: JobId
+
 
 _RESET_STEPS = """
 UPDATE steps
