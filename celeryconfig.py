@@ -32,6 +32,8 @@ broker_transport_options = (
         "socket_connect_timeout": 5,
         "socket_keepalive": True,
         "health_check_interval": 10,
+        "master_name": os.environ.get("BROKER_SENTINEL_MASTER", "mymaster"),  # for sentinel:// only
+        "sentinel_kwargs": {"socket_timeout": 2, "socket_connect_timeout": 2},
     }
 )
 
