@@ -31,7 +31,7 @@ broker_transport_options = (
         "socket_timeout": 5,  # a half-open connection is noticed, not waited on for ever
         "socket_connect_timeout": 5,
         "socket_keepalive": True,
-        "health_check_interval": 10,
+        "health_check_interval": 4,
         "master_name": os.environ.get("BROKER_SENTINEL_MASTER", "mymaster"),  # for sentinel:// only
         "sentinel_kwargs": {"socket_timeout": 2, "socket_connect_timeout": 2},
     }

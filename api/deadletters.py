@@ -12,7 +12,7 @@ from api.documents import read_document
 from api.operating import DeadLettersDocument, DeadLettersPage, ReplayDocument, ReplayRequest
 from api.service import Service, Serving
 from storage import replays
-from storage.errors import JobNotEnded, NothingToRetry
+from storage.errors import JobNotEnded, NothingToRetry, UniqueKeyTaken
 from storage.model import JobId, Principal
 from storage.replays import DeadLetterFilter, DeadLetters
 
@@ -77,7 +77,7 @@ def _is_replayed(service: Service, caller: Principal, job_id: JobId) -> bool:
     try:
         with service.database.begin(caller.tenant_id) as tx:
             return replays.retry(tx, job_id)
-    except (JobNotEnded, NothingToRetry):
+    except (JobNotEnded, NothingToRetry, UniqueKeyTaken):
         return False
 
 

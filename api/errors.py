@@ -19,6 +19,7 @@ from storage.errors import (
     NothingToRetry,
     ObjectMissing,
     ObjectStoreUnavailable,
+    UniqueKeyTaken,
 )
 from tasks.errors import Flaw, InvalidDocument
 
@@ -59,6 +60,7 @@ TABLE: Mapping[type[Exception], tuple[int, str, str]] = {
     ObjectMissing: (503, "upload_lost", "the upload took so long that its file has been swept away; send it again"),
     JobEnded: (409, "job_ended", "the job has ended already; it cannot be canceled any more"),
     JobNotEnded: (409, "job_not_ended", "the job has not ended; cancel it, or wait"),
+    UniqueKeyTaken: (409, "unique_key_taken", "another job with this job's unique_key is under way; wait for its end"),
     NothingToRetry: (
         409,
         "nothing_to_retry",

@@ -32,7 +32,7 @@ class ReplayRequest(Document):
 
 
 class ReplayDocument(Document):
-    """What a replay did: `jobs` run again, and `matching` were there in all, `skipped` of them still under way."""
+    """What a replay did: `jobs` run again, and `matching` were there in all, `skipped` of the chosen could not."""
 
     matching: int
     skipped: int

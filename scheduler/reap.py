@@ -11,7 +11,7 @@ from functools import partial
 
 from storage import losses, runnable, stops
 from storage.database import Database, Tx
-from storage.errors import DatabaseUnavailable, StorageError
+from storage.errors import DatabaseUnavailable, LeaseLost, RowBusy
 from storage.model import Claim, JobId, PublicError, TenantId
 
 log = logging.getLogger(__name__)
@@ -66,11 +66,14 @@ def _take_back(database: Database, claim: Claim) -> None:
 
 
 def _one_by_one(database: Database, tenant_id: TenantId, job_id: JobId, act: Callable[[Tx], bool]) -> bool:
-    """Do it in a transaction of its own: a job whose row somebody holds must not keep the others waiting."""
+    """Do it in a transaction of its own: a job whose row somebody holds must not keep the others waiting.
+
+    Raises DatabaseUnavailable: after that the reaper must not go on as if nothing had been.
+    """
     try:
         with database.begin(tenant_id) as tx:
             tx.sql("SET LOCAL lock_timeout = '1s'")
             return act(tx)
-    except StorageError as exc:
+    except (RowBusy, LeaseLost) as exc:
         log.warning("reap.put_off job=%s reason=%s", job_id, exc)
         return False

@@ -12,7 +12,7 @@ from sqlalchemy.engine import Engine, make_url
 from sqlalchemy.exc import DataError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from storage.errors import DatabaseRefused, DatabaseUnavailable, NotStorable
+from storage.errors import DatabaseRefused, DatabaseUnavailable, NotStorable, RowBusy
 from storage.model import TenantId
 from storage.settings import DatabaseSettings
 
@@ -142,6 +142,8 @@ def _as_ours() -> Iterator[None]:
     except DataError as exc:
         raise NotStorable(_reason(exc)) from exc
     except (OperationalError, InterfaceError, PoolTimeout) as exc:
+        if isinstance(exc.orig if isinstance(exc, DBAPIError) else None, psycopg.errors.LockNotAvailable):
+            raise RowBusy(_reason(exc)) from exc
         raise DatabaseUnavailable(_reason(exc)) from exc
     except DBAPIError as exc:
         if exc.connection_invalidated:

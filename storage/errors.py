@@ -13,6 +13,10 @@ class DatabaseUnavailable(StorageError):
     """PostgreSQL does not answer now; the same call may work later."""
 
 
+class RowBusy(DatabaseUnavailable):
+    """Somebody else holds the row for longer than we were willing to wait."""
+
+
 class DatabaseRefused(StorageError):
     """PostgreSQL will not do this, however often it is asked: the statement or the data is wrong."""
 
@@ -51,6 +55,10 @@ class JobNotEnded(StorageError):
 
 class NothingToRetry(StorageError):
     """No step of the job has ended without success."""
+
+
+class UniqueKeyTaken(StorageError):
+    """Another job, which the message names, holds the job's unique key."""
 
 
 class IdempotencyInFlight(StorageError):

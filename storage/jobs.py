@@ -31,9 +31,9 @@ from storage.tables import attempts, jobs, steps
 _INSERT = """
 WITH job AS (
   INSERT INTO jobs (tenant_id, id, state, priority, input, metadata, steps_total, steps_open, event_seq,
-                    deadline_seconds, deadline_at)
+                    deadline_seconds, deadline_at, unique_key)
   VALUES (%(tenant)s, %(job)s, 'queued', %(priority)s, %(input)s::jsonb, %(metadata)s::jsonb, %(count)s, %(count)s, 1,
-          %(deadline)s::float, now() + make_interval(secs => %(deadline)s::float))
+          %(deadline)s::float, now() + make_interval(secs => %(deadline)s::float), %(unique)s::jsonb)
   RETURNING created_at, deadline_at
 ), step AS (
   INSERT INTO steps (tenant_id, id, job_id, position, name, kind, queue, priority, params, uses, waiting_on, state,
@@ -64,6 +64,7 @@ def insert(tx: Tx, new: NewJob) -> Job:
         count=len(new.steps),
         steps=json.dumps([{"position": position, **asdict(step)} for position, step in enumerate(new.steps)]),
         deadline=new.deadline_seconds,
+        unique=json.dumps(asdict(new.unique)) if new.unique else None,
     ).one()
     return Job(
         id=new.id,

@@ -161,6 +161,7 @@ class NewJob:
     metadata: Json
     steps: Sequence[NewStep]
     deadline_seconds: float | None = None
+    unique: Unique | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from storage import events, removals
+from storage import events, removals, unique
 from storage.database import Tx
 from storage.ending import lock_job
 from storage.errors import JobNotEnded, NothingToRetry
@@ -88,13 +88,14 @@ def retry(tx: Tx, job_id: JobId, *, whole: bool = False, params: Mapping[str, Js
 
     `params` replaces the parameters of steps, by name. All of a canceled job runs again, since its outputs are gone.
     Counts of failures and losses, and the job's deadline, begin anew. False if the tenant has no such job. Raises
-    JobNotEnded, NothingToRetry.
+    JobNotEnded, NothingToRetry, UniqueKeyTaken.
     """
     job = lock_job(tx, job_id)
     if job is None:
         return False
     if not job.finished:
         raise JobNotEnded(job.state)
+    unique.take_again(tx, job_id)
     whole = whole or job.state == JobState.CANCELED
     again = tx.sql(_RESET_STEPS, job=job_id, whole=whole, params=json.dumps(params or {})).all()
     if not again:
@@ -131,7 +132,7 @@ def matching_jobs(tx: Tx, chosen: DeadLetterFilter) -> list[JobId]:
 
 def share(matching: Sequence[JobId], percent: float, *, limit: int) -> list[JobId]:
     """That share of the jobs, rounded up, evenly spread over them; at most `limit`."""
-    count = min(math.ceil(len(matching) * percent / 100), limit)
+    count = min(math.ceil(len(matching) * percent / 100 - 1e-9), limit)  # 8.8 % of 375 are 33, not 33.00000000000001
     return [matching[position * len(matching) // count] for position in range(count)]
 
 

@@ -85,6 +85,7 @@ jobs = Table(
     Column("finished_at", TIME),
     Column("deadline_seconds", Double),  # as the document has it
     Column("deadline_at", TIME),
+    Column("unique_key", JSONB),  # key, mode and ttl_seconds, as they were asked for
     Column("stop_as", Text),  # how it ends when its running steps have stopped: canceled or expired
     Column("stop_at", TIME),  # when that was decided
     _one_of("state", JobState),

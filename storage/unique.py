@@ -3,6 +3,7 @@
 from typing import Any
 
 from storage.database import PlatformTx, Tx
+from storage.errors import UniqueKeyTaken
 from storage.model import JobId, Unique, UniqueMode
 
 # Whoever comes second waits here for the first one's commit, and then sees its job: the row is locked either way.
@@ -42,6 +43,17 @@ def take(tx: Tx, unique: Unique, job_id: JobId) -> JobId | None:
         job=job_id,
     )
     return None
+
+
+def take_again(tx: Tx, job_id: JobId) -> None:
+    """Take the key of a job that is to run again, if it has one. Raises UniqueKeyTaken if another job holds it."""
+    asked = "SELECT unique_key FROM jobs WHERE tenant_id = %(tenant)s AND id = %(job)s"
+    kept = tx.sql(asked, job=job_id).scalar_one()
+    if kept is None:
+        return
+    unique = Unique(key=kept["key"], mode=UniqueMode(kept["mode"]), ttl_seconds=kept["ttl_seconds"])
+    if (holder := take(tx, unique, job_id)) is not None:
+        raise UniqueKeyTaken(holder)
 
 
 def forget_old(tx: PlatformTx, *, older_than_seconds: float, limit: int) -> int:

@@ -11,6 +11,7 @@ from celery.signals import worker_init
 from storage.errors import StorageError
 from storage.model import JobId, StepId, TenantId
 from tasks import base, lost, process, settings
+from tasks.broker import reconnect_quickly
 from tasks.errors import TasksError
 from tasks.lease import LeaseKeeper
 from tasks.names import KINDS, Kind
@@ -19,6 +20,7 @@ app = Celery("millrace")
 app.config_from_object("celeryconfig")
 app.steps["worker"].add(LeaseKeeper)
 lost.listen()
+reconnect_quickly(app)
 
 
 def _shell(kind: Kind) -> Callable[..., None]:

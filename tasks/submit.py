@@ -41,6 +41,7 @@ def submit(tx: Tx, spec: JobSpec, *, job_id: JobId, file: JobInput | None) -> Su
         metadata=dict(spec.metadata),
         steps=_steps(spec),
         deadline_seconds=spec.deadline_seconds,
+        unique=spec.unique,
     )
     return Submitted(job=jobs.insert(tx, new), created=True)
 

@@ -11,6 +11,7 @@ ALTER TABLE tenants ADD COLUMN retention jsonb NOT NULL DEFAULT '{}';
 ALTER TABLE jobs
   ADD COLUMN deadline_seconds double precision,
   ADD COLUMN deadline_at timestamptz,
+  ADD COLUMN unique_key jsonb,
   ADD COLUMN stop_as text CONSTRAINT ck_jobs_stop_as CHECK (stop_as IN ('canceled', 'expired')),
   ADD COLUMN stop_at timestamptz;
 CREATE INDEX ix_jobs_deadline ON jobs (deadline_at)
