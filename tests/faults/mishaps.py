@@ -125,3 +125,13 @@ ALL: Mapping[str, Mishap] = {
 def lost_attempts(stack: Stack) -> int:
     [(count,)] = stack.rows("SELECT count(*) FROM attempts WHERE outcome IN ('lost', 'returned')")
     return int(count)
+
+
+def slowest(stack: Stack) -> list[str]:
+    """The events of the job that took longest from its acceptance to its end, with seconds since the first."""
+    rows = stack.rows(
+        "WITH slow AS (SELECT tenant_id, id, created_at FROM jobs ORDER BY finished_at - created_at DESC LIMIT 1)"
+        " SELECT extract(epoch FROM at - created_at)::float, type, data FROM events e"
+        " JOIN slow ON slow.tenant_id = e.tenant_id AND slow.id = e.job_id ORDER BY seq"
+    )
+    return [f"{seconds:7.1f} s  {kind}  {data}" for seconds, kind, data in rows]

@@ -114,6 +114,9 @@ def _print(running: Stack, faults: Counter[str], sent: Load, canceled: Load, tab
         print(f"  {name:<40}{value:>8}")
     print(f"  {'longest from acceptance to end, seconds':<40}{table.longest_seconds:>8.1f}")
     print(f"  {'cancellations asked, answered':<40}{dict(canceled.statuses)}")
+    print("\nslowest job, event by event")
+    for line in mishaps.slowest(running):
+        print(f"  {line}")
     for what in (*table.lost, *table.missing, *table.doubled):
         print(f"  NOT RIGHT: {what}")
     print(f"  (lease {LEASE_SECONDS} s)")
