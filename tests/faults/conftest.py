@@ -11,21 +11,21 @@ from tests.faults.stack import BROKERS, Stack
 
 
 @pytest.fixture(scope="package", params=BROKERS)
-def platform(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def running_stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """The platform on one broker; pytest orders the tests so that each is started once."""
     with stacks.stack(tmp_path_factory.mktemp(request.param), request.param) as started:
         yield started
 
 
 @pytest.fixture
-def stack(platform: Stack) -> Iterator[Stack]:
+def stack(running_stack: Stack) -> Iterator[Stack]:
     """The same, after a job of every sort has gone through it; if they do not, the test before has left it so."""
-    if not is_well(platform):
+    if not is_well(running_stack):
         for part in ("api", "scheduler", *(f"worker-{pool}" for pool in POOLS)):
-            platform.kill(part)  # so that no more than one test suffers from it
+            running_stack.kill(part)  # so that no more than one test suffers from it
         pytest.fail("the platform had not recovered from the test before; its processes are started again")
-    yield platform
-    platform.heal()
+    yield running_stack
+    running_stack.heal()
 
 
 def is_well(platform: Stack) -> bool:

@@ -173,7 +173,7 @@ def stack(home: Path, broker: str) -> Iterator[Stack]:
 
 def client(started: Running) -> httpx2.Client:
     """An HTTP client with the key, that waits long enough for a long poll."""
-    return httpx2.Client(base_url=started.api, headers={"Authorization": f"Bearer {started.key}"}, timeout=40)
+    return httpx2.Client(base_url=started.api, headers={"Authorization": f"Bearer {started.key}"}, timeout=70)
 
 
 @contextlib.contextmanager

@@ -8,7 +8,7 @@ from tests.waiting import until
 
 
 # The API does not know the broker.
-@pytest.mark.parametrize("platform", ["redis"], indirect=True)
+@pytest.mark.parametrize("running_stack", ["redis"], indirect=True)
 def test_every_request_becomes_one_job_however_often_it_had_to_be_sent(stack: Stack) -> None:
     began = stack.now()
     with load(stack, threads=3, pause_seconds=0.05) as sent:

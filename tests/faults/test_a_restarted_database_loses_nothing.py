@@ -10,7 +10,7 @@ from tests.faults.stack import Stack
 from tests.waiting import until
 
 # The broker has no part in it.
-pytestmark = pytest.mark.parametrize("platform", ["redis"], indirect=True)
+pytestmark = pytest.mark.parametrize("running_stack", ["redis"], indirect=True)
 
 
 @pytest.mark.timeout(240)
