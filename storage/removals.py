@@ -52,6 +52,7 @@ def withdraw(tx: Tx, job_id: JobId) -> bool:
 
 def take_next(tx: PlatformTx) -> Removal | None:
     """The removal that has been due for longest, locked: delete its objects, then call `done` in this transaction."""
+    tx.sql("SET LOCAL idle_in_transaction_session_timeout = '10min'")  # deleting many objects takes its time
     row = tx.sql(_NEXT).one_or_none()
     if row is None:
         return None

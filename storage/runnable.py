@@ -106,27 +106,29 @@ WHERE state = 'running' AND lease_until < now() ORDER BY lease_until LIMIT %(lim
 """
 
 _HELD_BY = """
-SELECT * FROM steps
-WHERE state = 'running' AND worker = %(worker)s AND tenant_id = %(tenant)s AND id = %(step)s
+SELECT *, extract(epoch FROM clock_timestamp() - started_at)::float AS ran_seconds FROM steps
+WHERE state = 'running' AND worker = %(worker)s
 """
 
-_UNWANTED = """
-SELECT * FROM steps
-WHERE state = 'running' AND worker = %(worker)s
+_HELD_STEP = f"{_HELD_BY} AND tenant_id = %(tenant)s AND id = %(step)s"
+
+_UNWANTED = f"""
+{_HELD_BY}
   AND (tenant_id, id) IN (SELECT * FROM unnest(%(tenants)s::text[], %(steps)s::text[]))
   AND EXISTS (
     SELECT FROM jobs WHERE jobs.tenant_id = steps.tenant_id AND jobs.id = steps.job_id
       AND stop_as IS NOT NULL AND stop_at <= clock_timestamp() - make_interval(secs => %(seconds)s)
   )
-"""
+"""  # noqa: S608 - a constant
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Held:
-    """A claim that a worker holds, and the process number of its child that works on it."""
+    """A claim that a worker holds, the process number of its child that works on it, and for how long it has."""
 
     claim: Claim
     slot: int | None
+    ran_seconds: float
 
 
 def make_due_queued(tx: PlatformTx, *, limit: int) -> int:
@@ -211,15 +213,24 @@ def expired_leases(tx: PlatformTx, *, limit: int) -> list[Claim]:
 
 def held_by(tx: PlatformTx, worker: str, tenant_id: TenantId, step_id: StepId) -> Held | None:
     """What a worker holds of a step, or None."""
-    row = tx.sql(_HELD_BY, worker=worker, tenant=tenant_id, step=step_id).one_or_none()
-    return None if row is None else Held(claim=_claim(row), slot=row.slot)
+    row = tx.sql(_HELD_STEP, worker=worker, tenant=tenant_id, step=step_id).one_or_none()
+    return None if row is None else _held(row)
+
+
+def all_held(tx: PlatformTx, worker: str) -> list[Held]:
+    """Everything that the worker holds."""
+    return [_held(row) for row in tx.sql(_HELD_BY, worker=worker)]
 
 
 def unwanted(tx: PlatformTx, worker: str, held: Sequence[tuple[TenantId, StepId]], *, for_seconds: float) -> list[Held]:
     """Those of a worker's running steps whose job is being stopped, and has been for that long."""
     listed = {"tenants": [tenant for tenant, _ in held], "steps": [step for _, step in held]}
     rows = tx.sql(_UNWANTED, worker=worker, seconds=for_seconds, **listed)
-    return [Held(claim=_claim(row), slot=row.slot) for row in rows]
+    return [_held(row) for row in rows]
+
+
+def _held(row: Any) -> Held:
+    return Held(claim=_claim(row), slot=row.slot, ran_seconds=row.ran_seconds)
 
 
 def _claim(row: Any) -> Claim:

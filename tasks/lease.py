@@ -16,10 +16,12 @@ from storage import losses, runnable, steps
 from storage.errors import LeaseLost, StorageError
 from storage.model import PublicError, StepId, TenantId
 from tasks import process
+from tasks.names import KINDS
 
 log = logging.getLogger(__name__)
 
 TICK_SECONDS = 1.0
+TIMED_OUT = PublicError(code="timed_out", message="the step took longer than its kind allows and was stopped")
 STOPPED = PublicError(code="worker_stopped", message="the worker was told to stop before the step had ended")
 
 Steps = list[tuple[TenantId, StepId]]
@@ -65,6 +67,7 @@ class LeaseKeeper(bootsteps.StartStopStep):
                     renewed = time.monotonic()
                 if held:
                     self._stop_unwanted(held)
+                    self._disown_overlong()
             except StorageError as exc:
                 log.warning("lease.put_off reason=%s", exc)
             except Exception:
@@ -87,6 +90,20 @@ class LeaseKeeper(bootsteps.StartStopStep):
                 continue  # it stopped in this moment
             log.warning("lease.step_stopped step=%s slot=%s", one.claim.step_id, one.slot)
 
+    def _disown_overlong(self) -> None:
+        """Take what runs beyond its hard time limit from a pool of threads, which nobody can kill one by one."""
+        here = process.current()
+        if slots():
+            return  # children: Celery kills them itself
+        with here.database.platform_read() as tx:
+            held = runnable.all_held(tx, here.worker)
+        for one in held:
+            kind = KINDS.get(one.claim.kind)
+            if kind is not None and one.ran_seconds > kind.time_limit:
+                with here.database.begin(one.claim.tenant_id) as tenant_tx:
+                    losses.lose(tenant_tx, one.claim, TIMED_OUT, only_if_expired=False)
+                log.warning("lease.disowned step=%s seconds=%.1f", one.claim.step_id, one.ran_seconds)
+
     def _hand_back_in_time(self) -> None:
         """Wait until the grace of a stopping worker is over, then hand back what still runs, and end.
 
@@ -97,11 +114,10 @@ class LeaseKeeper(bootsteps.StartStopStep):
         process.note_hand_back()
         for slot in slots():
             os.kill(slot, signal.SIGKILL)
-        for tenant, step in steps_of(state.active_requests):
-            try:
-                hand_back(tenant, step)
-            except StorageError as exc:  # then its lease runs out
-                log.warning("lease.not_handed_back step=%s reason=%s", step, exc)
+        try:
+            _hand_back_all()
+        except StorageError as exc:  # then the leases run out
+            log.warning("lease.not_handed_back reason=%s", exc)
         process.clear_scratch(here.worker)
         logging.shutdown()
         os._exit(os.EX_OK)
@@ -114,6 +130,15 @@ def hand_back(tenant: TenantId, step: StepId) -> None:
         held = runnable.held_by(tx, here.worker, tenant, step)
         if held is not None and losses.hand_back(tx.of(tenant), held.claim, STOPPED):
             log.warning("lease.handed_back step=%s attempt=%s", step, held.claim.attempt)
+
+
+def _hand_back_all() -> None:
+    """Hand back whatever the rows say that this worker holds: Celery may not have noted yet what was begun last."""
+    here = process.current()
+    with here.database.platform() as tx:
+        for held in runnable.all_held(tx, here.worker):
+            losses.hand_back(tx.of(held.claim.tenant_id), held.claim, STOPPED)
+            log.warning("lease.handed_back step=%s attempt=%s", held.claim.step_id, held.claim.attempt)
 
 
 def slots() -> frozenset[int]:

@@ -15,7 +15,6 @@ from tasks import base, lease, process
 log = logging.getLogger(__name__)
 
 LOST = PublicError(code="worker_lost", message="the process that worked on this step died")
-TIMED_OUT = PublicError(code="timed_out", message="the step took longer than its kind allows and was stopped")
 
 
 def listen() -> None:
@@ -45,7 +44,7 @@ def _lose(tenant: TenantId, step: StepId, *, timed_out: bool) -> None:
         held = runnable.held_by(tx, here.worker, tenant, step)
         if held is None or (not timed_out and held.slot in lease.slots()):
             return  # the dead slot wrote its end itself, and another one may have the step by now
-        if losses.lose(tx.of(tenant), held.claim, TIMED_OUT if timed_out else LOST, only_if_expired=False):
+        if losses.lose(tx.of(tenant), held.claim, lease.TIMED_OUT if timed_out else LOST, only_if_expired=False):
             log.warning("lease.slot_lost step=%s attempt=%s slot=%s", step, held.claim.attempt, held.slot)
     for folder in here.scratch.glob(f"{step}-*"):
         shutil.rmtree(folder, ignore_errors=True)

@@ -72,15 +72,18 @@ KINDS: Mapping[str, Kind] = {
         retry=QUICK,
         memory_mib=128,
         makes_files=run == "save",
+        soft_time_limit=1 if name == "test.late" else 540,
+        time_limit=2 if name == "test.late" else 600,
     )
     for name, params, run in (
         ("test.die", Params, "die"),
         ("test.eat", Eat, "eat"),
         ("test.stick", Stuck, "stick"),
         ("test.save", Save, "save"),
+        ("test.late", Stuck, "stick"),
     )
 }
-DIE, EAT, STICK, SAVE = KINDS.values()
+DIE, EAT, STICK, SAVE, LATE = KINDS.values()
 
 
 def installed(folder: Path) -> str:

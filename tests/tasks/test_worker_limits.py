@@ -30,6 +30,10 @@ def job_of(kind: str, **params: Any) -> dict[str, Any]:
     return {"steps": {"it": {"kind": kind, **params}}}
 
 
+def lives(process: psutil.Process) -> bool:
+    return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+
+
 def cancel(database: Database, tenant: TenantId, job: Job) -> None:
     with database.begin(tenant) as tx:
         stops.cancel(tx, job.id)
@@ -92,7 +96,7 @@ def test_a_canceled_step_that_does_not_stop_is_stopped_after_its_grace(
         cancel(database, tenant, job)
         assert read(job).stopping is JobState.CANCELED
         ended = until(lambda: read(job) if read(job).finished_at else None)
-        until(lambda: not any(child.is_running() and child.status() != "zombie" for child in children))
+        until(lambda: not any(lives(child) for child in children))
         if pool == "prefork":
             after = put_in(database, tenant)
             until(lambda: read(after).state is JobState.SUCCEEDED)
@@ -112,8 +116,19 @@ def test_a_stopping_worker_hands_back_what_outlasts_its_grace(
         process.send_signal(signal.SIGTERM)
         step = until(lambda: read(job).steps[0] if read(job).steps[0].attempts else None)
         assert process.wait(10) == 0
-        assert not [child for child in children if child.is_running()]
+        assert not [child for child in children if lives(child)]
     assert (step.state, step.losses, step.failures) == (StepState.QUEUED, 0, 0)
     assert [(tried.outcome, tried.error and tried.error.code) for tried in step.attempts] == [
         (Outcome.RETURNED, "worker_stopped")
+    ]
+
+
+def test_a_thread_that_outlasts_the_hard_time_limit_loses_its_step(
+    worker: Worker, database: Database, tenant: TenantId, read: Read
+) -> None:
+    with worker("-P", "threads", "-c", "1"):
+        job = put_in(database, tenant, job_of("test.late", seconds=60))
+        step = until(lambda: read(job).steps[0] if read(job).steps[0].attempts else None)
+    assert [(tried.outcome, tried.error and tried.error.code) for tried in step.attempts] == [
+        (Outcome.LOST, "timed_out")
     ]
