@@ -13,7 +13,7 @@ from tests.api.conftest import Api
 from tests.api.working import working
 
 # Longer, by hand: FUZZ_EXAMPLES=300 pytest --timeout=0 tests/api/test_fuzz.py
-EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "50"))
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "30"))
 
 SUBMITTING = {
     "include-name": "POST /v1/jobs",

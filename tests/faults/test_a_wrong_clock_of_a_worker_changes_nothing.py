@@ -26,7 +26,9 @@ time.sleep = lambda seconds: threading.Event().wait(seconds) and None
 """libfaketime that leaves the monotonic clock alone answers EINVAL to the system call behind Python's own sleep."""
 
 
-@pytest.mark.parametrize("offset", ["+2h", "-2h"])
+@pytest.mark.parametrize(
+    ("running_stack", "offset"), [("redis", "+2h"), ("rabbitmq", "-2h")], indirect=["running_stack"]
+)
 def test_a_worker_two_hours_off_works_as_any_other(stack: Stack, tmp_path: Path, offset: str) -> None:
     clock = {"LD_PRELOAD": library(), "FAKETIME": offset, "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
     (tmp_path / "sitecustomize.py").write_text(SLEEP)
