@@ -135,3 +135,12 @@ def slowest(stack: Stack) -> list[str]:
         " JOIN slow ON slow.tenant_id = e.tenant_id AND slow.id = e.job_id ORDER BY seq"
     )
     return [f"{seconds:7.1f} s  {kind}  {data}" for seconds, kind, data in rows]
+
+
+def unfinished(stack: Stack) -> list[str]:
+    """What has not ended: queue, state, how many, how many of them have their hint out, how long the oldest waits."""
+    rows = stack.rows(
+        "SELECT queue, state, count(*), count(published_at), max(clock_timestamp() - run_at)::text FROM steps"
+        " WHERE finished_at IS NULL GROUP BY 1, 2 ORDER BY 1, 2"
+    )
+    return ["  ".join(map(str, row)) for row in rows]

@@ -23,6 +23,9 @@ from tests.faults.stack import BROKERS, LEASE_SECONDS, Stack, client, stack
 CANCELED_SHARE = 0.02
 POISON_EVERY = 97
 END_SECONDS = 180.0
+PAUSE_SECONDS = (
+    0.35  # two threads: under half of what the workers can do, so that what is late was made late by a fault
+)
 
 
 @click.command()
@@ -45,7 +48,7 @@ def _break_things(running: Stack, chance: random.Random, seconds: float) -> tupl
     faults: Counter[str] = Counter()
     end = time.monotonic() + seconds
     cancellations = Load()
-    with load(running, threads=3, pause_seconds=0.2, document=_document(running)) as sent:
+    with load(running, threads=2, pause_seconds=PAUSE_SECONDS, document=_document(running)) as sent:
         canceller = threading.Thread(target=_cancel_some, args=(running, sent, cancellations, chance.random()))
         canceller.start()
         try:
@@ -117,6 +120,8 @@ def _print(running: Stack, faults: Counter[str], sent: Load, canceled: Load, tab
     print("\nslowest job, event by event")
     for line in mishaps.slowest(running):
         print(f"  {line}")
+    for line in mishaps.unfinished(running):
+        print(f"  UNFINISHED: {line}")
     for what in (*table.lost, *table.missing, *table.doubled):
         print(f"  NOT RIGHT: {what}")
     print(f"  (lease {LEASE_SECONDS} s)")
