@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
+from pydantic_core import to_json
 
 from api import openapi
 from api.auth import Writer
@@ -13,7 +14,7 @@ from api.jobs import checked_id, find_job
 from api.schemas import JobDocument, RetryRequest, job_document
 from api.service import Service, Serving
 from storage import jobs, replays, retention, stops
-from storage.errors import ObjectStoreUnavailable
+from storage.errors import ObjectStoreUnavailable, StepsNotRetried
 from storage.keys import job_prefix
 from storage.model import TERMINAL_JOB_STATES, Job, JobId, Json, Principal
 from tasks.document import nearest, params_flaws
@@ -92,9 +93,16 @@ def _cancel(service: Service, caller: Principal, job_id: JobId) -> Job:
 
 def _retry(service: Service, caller: Principal, job_id: JobId, wish: RetryRequest) -> Job:
     with service.database.begin(caller.tenant_id) as tx:
-        params = _patched(jobs.params_of(tx, job_id), wish) if wish.steps else {}
-        if not replays.retry(tx, job_id, whole=wish.only == "all", params=params):
+        steps = jobs.params_of(tx, job_id)
+        if not steps:
             raise not_found("job")
+        params = _patched(steps, wish, service.settings.max_job_bytes)
+        try:
+            replays.retry(tx, job_id, whole=wish.only == "all", params=params)
+        except StepsNotRetried as exc:
+            detail = "has succeeded and does not run again; with 'only': 'all' it does"
+            flaws = [Flaw(pointer=f"/steps/{escape(name)}", detail=detail) for name in exc.names]
+            raise Refused(422, "invalid_request", FLAWED, flaws=flaws) from exc
     return _as_it_stands(service, caller, job_id)
 
 
@@ -111,7 +119,7 @@ def _as_it_stands(service: Service, caller: Principal, job_id: JobId) -> Job:
     return job
 
 
-def _patched(steps: Mapping[str, tuple[str, Json]], wish: RetryRequest) -> dict[str, Json]:
+def _patched(steps: Mapping[str, tuple[str, Json]], wish: RetryRequest, most_bytes: int) -> dict[str, Json]:
     """The parameters of the steps that the wish changes, checked as at the submission."""
     made: dict[str, Json] = {}
     flaws: list[Flaw] = []
@@ -127,6 +135,10 @@ def _patched(steps: Mapping[str, tuple[str, Json]], wish: RetryRequest) -> dict[
             continue
         made[name] = merged(params, patch)
         flaws += params_flaws(kind, made[name], at)
+        if len(to_json(made[name])) > most_bytes:
+            flaws.append(
+                Flaw(pointer=at, detail=f"its parameters would be larger than {most_bytes} bytes, the limit here")
+            )
     if flaws:
         raise Refused(422, "invalid_request", FLAWED, flaws=flaws)
     return made

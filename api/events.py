@@ -108,7 +108,12 @@ def _news(service: Service, caller: Principal, job_id: JobId, seq: int) -> tuple
     """At most PAGE events after `seq`, and whether no other can follow them."""
     with service.database.read(caller.tenant_id) as tx:
         found = events.after(tx, job_id, seq, limit=PAGE)
-        if not found and jobs.is_terminal(tx, job_id):
+        if not found and jobs.is_terminal(tx, job_id) is not False:  # nothing follows from a deleted job either
             found = events.after(tx, job_id, seq, limit=PAGE)  # what was written between the two looks
-            return found, not found or found[-1].type in _LAST
-        return found, bool(found) and found[-1].type in _LAST
+            return found, not found or _is_end(found)
+        return found, bool(found) and _is_end(found)
+
+
+def _is_end(found: list[Event]) -> bool:
+    """A final event is the last one, unless the job was told to run again: then others follow, on the next page too."""
+    return len(found) < PAGE and found[-1].type in _LAST

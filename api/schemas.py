@@ -58,7 +58,9 @@ class StepDocument(Document):
     kind: str
     state: StepState
     use: list[str]
-    losses: Annotated[int, Field(ge=0, description="how often it has lost its worker; at the third time it fails")]
+    losses: Annotated[
+        int, Field(ge=0, description="how often it has lost its worker; too often, and it fails as poison")
+    ]
     progress: Annotated[float, Field(ge=0, le=1)]
     attempts: list[AttemptDocument]
     result: Any

@@ -57,6 +57,14 @@ class NothingToRetry(StorageError):
     """No step of the job has ended without success."""
 
 
+class StepsNotRetried(StorageError):
+    """These steps, named by `names`, have succeeded and do not run again, so their parameters cannot change."""
+
+    def __init__(self, names: list[str]) -> None:
+        super().__init__(", ".join(names))
+        self.names = names
+
+
 class UniqueKeyTaken(StorageError):
     """Another job, which the message names, holds the job's unique key."""
 

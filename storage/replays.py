@@ -10,7 +10,7 @@ from typing import Any
 from storage import events, removals, unique
 from storage.database import Tx
 from storage.ending import lock_job
-from storage.errors import JobNotEnded, NothingToRetry
+from storage.errors import JobNotEnded, NothingToRetry, StepsNotRetried
 from storage.model import JobId, JobState, Json
 
 
@@ -38,6 +38,8 @@ class DeadLetters:
     newest: datetime
     newest_job: JobId
 
+
+MOST_JOBS = 100_000  # that one replay looks at
 
 _RESET_STEPS = """
 UPDATE steps
@@ -80,7 +82,14 @@ SELECT kind, COALESCE(error ->> 'fingerprint', '') AS fingerprint, min(error ->>
 {_MATCHING} GROUP BY 1, 2 ORDER BY count(*) DESC, kind, fingerprint LIMIT %(limit)s
 """
 
-_MATCHING_JOBS = f"SELECT DISTINCT job_id {_MATCHING} ORDER BY job_id"
+# Only those that have ended: the others cannot run again yet.
+_MATCHING_JOBS = f"""
+SELECT DISTINCT job_id {_MATCHING}
+  AND EXISTS (
+    SELECT FROM jobs WHERE jobs.tenant_id = steps.tenant_id AND jobs.id = job_id AND jobs.finished_at IS NOT NULL
+  )
+ORDER BY job_id LIMIT {MOST_JOBS}
+"""  # noqa: S608 - constants
 
 
 def retry(tx: Tx, job_id: JobId, *, whole: bool = False, params: Mapping[str, Json] | None = None) -> bool:
@@ -88,7 +97,7 @@ def retry(tx: Tx, job_id: JobId, *, whole: bool = False, params: Mapping[str, Js
 
     `params` replaces the parameters of steps, by name. All of a canceled job runs again, since its outputs are gone.
     Counts of failures and losses, and the job's deadline, begin anew. False if the tenant has no such job. Raises
-    JobNotEnded, NothingToRetry, UniqueKeyTaken.
+    JobNotEnded, NothingToRetry, StepsNotRetried, UniqueKeyTaken.
     """
     job = lock_job(tx, job_id)
     if job is None:
@@ -100,6 +109,8 @@ def retry(tx: Tx, job_id: JobId, *, whole: bool = False, params: Mapping[str, Js
     again = tx.sql(_RESET_STEPS, job=job_id, whole=whole, params=json.dumps(params or {})).all()
     if not again:
         raise NothingToRetry(job_id)
+    if idle := sorted(set(params or {}) - {row.name for row in again}):
+        raise StepsNotRetried(idle)
     removals.withdraw(tx, job_id)
     tx.sql(_RESET_JOB, job=job_id, count=len(again))
     names = [row.name for row in sorted(again, key=lambda row: int(row.position))]
@@ -126,7 +137,7 @@ def dead_letters(tx: Tx, chosen: DeadLetterFilter, *, limit: int) -> list[DeadLe
 
 
 def matching_jobs(tx: Tx, chosen: DeadLetterFilter) -> list[JobId]:
-    """The jobs with steps among the dead letters, oldest first."""
+    """The ended jobs with steps among the dead letters, oldest first, MOST_JOBS at most."""
     return [JobId(row.job_id) for row in tx.sql(_MATCHING_JOBS, **_parameters(chosen))]
 
 

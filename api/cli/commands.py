@@ -1,23 +1,22 @@
-"""The command `millrace`: submits photographs, watches jobs, lists them. HTTP only."""
+"""The command `millrace`: submits photographs, watches jobs, lists them; the others are added to it. HTTP only."""
 
 import io
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import click
-from rich.console import Console
 
-from api.cli import overview, results, specs
+from api.cli import decisions, operating, overview, results, specs
 from api.cli.follow import Done, Entry, Save, follow
 from api.cli.progress import display, printable, reason
 from api.cli.results import Folder
-from api.client import Job, Millrace, MillraceError
+from api.cli.run import Run
+from api.client import Job, Millrace
 from api.client.sending import OnSent
 
 DEFAULT_TEMPLATE = "thumbnails"
@@ -25,30 +24,6 @@ STATES = ("scheduled", "queued", "running", "succeeded", "failed", "canceled", "
 PHOTO = click.Path(exists=True, dir_okay=False, path_type=Path)
 DIR = click.Path(file_okay=False, path_type=Path)
 INTERRUPTED = 130  # as shells say of a program that Ctrl-C ended
-
-
-@dataclass(kw_only=True, slots=True)
-class Run:
-    """What a command has to go on: where the platform is, and two consoles (progress goes to standard error)."""
-
-    url: str | None
-    key: str | None
-    out: Console = field(default_factory=lambda: Console(highlight=False))
-    err: Console = field(default_factory=lambda: Console(highlight=False, stderr=True))
-
-    @contextmanager
-    def client(self) -> Iterator[Millrace]:
-        """The client; what it raises on purpose becomes one readable block and exit status 1."""
-        try:
-            with Millrace(self.url, self.key) as client:
-                yield client
-        except MillraceError as exc:
-            self.fail(str(exc))
-            sys.exit(1)
-
-    def fail(self, message: str) -> None:
-        """Say what went wrong, without what could steer a terminal."""
-        click.echo("error: " + "\n".join(map(printable, message.splitlines())), err=True)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -185,6 +160,10 @@ def job(run: Run, job_id: str, as_json: bool) -> None:
         click.echo(json.dumps(found.raw))
     else:
         overview.show_job(run.out, found)
+
+
+for command in (*decisions.COMMANDS, *operating.COMMANDS):
+    cli.add_command(command)
 
 
 def main() -> None:

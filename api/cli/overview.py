@@ -11,7 +11,7 @@ from api.cli import results, tables
 from api.cli.follow import Saved
 from api.cli.progress import STYLES, printable
 from api.cli.tables import Cell, Column
-from api.client import Job, Step
+from api.client import Failure, Job, Step
 
 
 def show_jobs(console: Console, jobs: Sequence[Job]) -> None:
@@ -24,8 +24,7 @@ def show_jobs(console: Console, jobs: Sequence[Job]) -> None:
         Column(title="file", cut=True, most=40),
     ]
     rows = [
-        (Cell(text=job.id), _state(job.state), _percent(job.progress), _time(job.created_at), _file(job))
-        for job in jobs
+        (Cell(text=job.id), _state(job.state), _percent(job.progress), at(job.created_at), _file(job)) for job in jobs
     ]
     tables.show(console, columns, rows)
 
@@ -35,7 +34,7 @@ def show_job(console: Console, job: Job) -> None:
     _line(console, f"{job.id}  ", Text(job.state, style=STYLES.get(job.state, "")), f"  {job.progress:.0%}")
     if job.input:
         _line(console, printable(f"{job.input.filename}  {decimal(job.input.bytes)}  {job.input.content_type}"))
-    _line(console, f"created {_time(job.created_at).text}", _ran(job.timings.ran_seconds, ", ran "))
+    _line(console, f"created {at(job.created_at).text}", _ran(job.timings.ran_seconds, ", ran "), _end(job))
     console.print()
     columns = [
         Column(title="step"),
@@ -47,9 +46,7 @@ def show_job(console: Console, job: Job) -> None:
     ]
     tables.show(console, columns, [_step(step) for step in job.steps.values()])
     for step in job.steps.values():
-        if step.error:
-            console.print()
-            _line(console, f"{step.name}: {printable(step.error.message)} ({step.error.code})")
+        _show_attempts(console, step)
     if job.outputs:
         console.print()
         label = printable(job.input.filename) if job.input else job.id
@@ -67,6 +64,32 @@ def _step(step: Step) -> tuple[Cell, ...]:
     )
 
 
+def _show_attempts(console: Console, step: Step) -> None:
+    """What went wrong with a step, and how each of its attempts ended if that was not at once and well."""
+    if step.error:
+        console.print()
+        _line(console, f"{step.name}: ", _words(step.error))
+    if len(step.attempts) > 1 or any(attempt.outcome != "succeeded" for attempt in step.attempts):
+        if not step.error:
+            console.print()
+        for attempt in step.attempts:
+            why = f": {_words(attempt.error)}" if attempt.error else ""
+            _line(console, f"{step.name}: attempt {attempt.number} {printable(attempt.outcome)}{why}")
+
+
+def _words(error: Failure) -> str:
+    return printable(f"{error.message} ({error.code})")
+
+
+def _end(job: Job) -> str:
+    """How and by when it is to end, while it has not."""
+    if job.ended:
+        return ""
+    if job.stopping:
+        return f", stopping: will be {printable(job.stopping)}"
+    return f", deadline {at(job.deadline_at).text}" if job.deadline_at else ""
+
+
 def _state(state: str) -> Cell:
     return Cell(text=printable(state), style=STYLES.get(state, ""))
 
@@ -75,7 +98,8 @@ def _percent(progress: float) -> Cell:
     return Cell(text=f"{progress:.0%}")
 
 
-def _time(when: datetime) -> Cell:
+def at(when: datetime) -> Cell:
+    """A time: in this place's own for people, whole elsewhere."""
     return Cell(text=f"{when.astimezone():%Y-%m-%d %H:%M:%S}", plain=when.isoformat(timespec="seconds"))
 
 

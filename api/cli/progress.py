@@ -205,7 +205,7 @@ class Bars:
 def _after_event(row: Row, event: Event) -> Row:
     what, _, state = event.type.partition(".")
     if what == "job":
-        return replace(row, state=state)
+        return replace(row, state=state, steps={**row.steps, **_again(row, event)})
     name = str(event.data.get("step", ""))
     if what != "step" or name not in row.steps:
         return row
@@ -214,9 +214,17 @@ def _after_event(row: Row, event: Event) -> Row:
         step = replace(step, progress=float(event.data.get("progress", 0.0)), note=_note(event.data))
     else:
         progress = 1.0 if state == "succeeded" else 0.0 if state == "running" else step.progress
-        step = StepRow(state=state, progress=progress, note=_trouble(event.data) if state == "retrying" else "")
+        step = StepRow(
+            state=state, progress=progress, note=_trouble(event.data) if state in {"retrying", "queued"} else ""
+        )
     steps = {**row.steps, name: step}
     return replace(row, steps=steps, progress=sum(one.progress for one in steps.values()) / len(steps))
+
+
+def _again(row: Row, event: Event) -> dict[str, StepRow]:
+    """The steps that are to run again, as they stand before that."""
+    names = event.data.get("again", [])
+    return {name: StepRow(state="waiting") for name in names if name in row.steps} if isinstance(names, list) else {}
 
 
 def _note(data: Mapping[str, object]) -> str:

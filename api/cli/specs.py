@@ -1,4 +1,4 @@
-"""The job's document, as the command line is given it."""
+"""JSON objects, as the command line is given them: a job's document, new parameters."""
 
 import json
 from collections.abc import Mapping
@@ -14,14 +14,14 @@ def name_of(spec: BinaryIO | None) -> Path:
     return Path(name if isinstance(name, str) and name != "<stdin>" else "job")
 
 
-def document(spec: BinaryIO) -> Mapping[str, Any]:
+def document(spec: BinaryIO, option: str = "--job", example: str = '{"steps": …}') -> Mapping[str, Any]:
     """Read it; a wrong one is a wrong command line. Raises BadParameter."""
     try:
         read = json.loads(spec.read(), parse_constant=_no_number)
     except (ValueError, RecursionError) as exc:
-        raise click.BadParameter(f"is not JSON: {exc}", param_hint="--job") from exc
+        raise click.BadParameter(f"is not JSON: {exc}", param_hint=option) from exc
     if not isinstance(read, dict):
-        raise click.BadParameter('must be a JSON object, such as {"steps": …}', param_hint="--job")
+        raise click.BadParameter(f"must be a JSON object, such as {example}", param_hint=option)
     return read
 
 

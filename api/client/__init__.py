@@ -3,11 +3,13 @@
 from api.client.answers import Attempt, Event, Failure, Input, Job, Output, Step, Timings
 from api.client.failures import ApiError, ConnectionFailed, MillraceError, TimedOut
 from api.client.millrace import Millrace
+from api.client.operating import DeadLetters, Queue, Replayed
 
 __all__ = [
     "ApiError",
     "Attempt",
     "ConnectionFailed",
+    "DeadLetters",
     "Event",
     "Failure",
     "Input",
@@ -15,6 +17,8 @@ __all__ = [
     "Millrace",
     "MillraceError",
     "Output",
+    "Queue",
+    "Replayed",
     "Step",
     "TimedOut",
     "Timings",

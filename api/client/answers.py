@@ -16,10 +16,14 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Failure:
-    """Why something did not succeed: `code` is stable, `message` is for people."""
+    """Why something did not succeed: `code` is stable, `message` is for people.
+
+    `fingerprint` is the same for failures with the same reason, and what `Millrace.replay` takes.
+    """
 
     code: str
     message: str
+    fingerprint: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,13 +71,17 @@ class Attempt:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Step:
-    """A step as it stands; `progress` is 0..1, `result` is what its kind returned."""
+    """A step as it stands; `progress` is 0..1, `result` is what its kind returned.
+
+    `losses` counts how often it has lost its worker.
+    """
 
     name: str
     id: str
     kind: str
     state: str
     use: tuple[str, ...]
+    losses: int
     progress: float
     attempts: tuple[Attempt, ...]
     result: Any
@@ -89,7 +97,10 @@ class Step:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Job:
-    """A job as it stands; `steps` by name, in the order of its document, empty in listings."""
+    """A job as it stands; `steps` by name, in the order of its document, empty in listings.
+
+    `stopping` is how it will end once its running steps have stopped: canceled or expired.
+    """
 
     id: str
     state: str
@@ -101,6 +112,8 @@ class Job:
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+    deadline_at: datetime | None
+    stopping: str | None
     timings: Timings
     links: Mapping[str, str]
     steps: Mapping[str, Step]
@@ -135,20 +148,21 @@ class Event:
 
 def job(document: Any) -> Job:
     """Read a job's document, or one of a listing. Raises MillraceError where it is none."""
-    return _understood(_job, document)
+    return understood(_job, document)
 
 
 def event(document: Any) -> Event:
     """Read an event's document. Raises MillraceError where it is none."""
-    return _understood(_event, document)
+    return understood(_event, document)
 
 
 def page(document: Any) -> tuple[list[Job], str | None]:
     """Read a page of jobs and the cursor of the next one. Raises MillraceError where it is none."""
-    return _understood(lambda it: ([_job(one) for one in it["data"]], it["next_cursor"]), document)
+    return understood(lambda it: ([_job(one) for one in it["data"]], it["next_cursor"]), document)
 
 
-def _understood(read: Callable[[Any], T], document: Any) -> T:
+def understood(read: Callable[[Any], T], document: Any) -> T:
+    """What `read` makes of a document. Raises MillraceError where it is another than it expects."""
     try:
         return read(document)
     except (KeyError, TypeError, ValueError, AttributeError) as exc:
@@ -167,8 +181,10 @@ def _job(it: Document) -> Job:
         error=_failure(it["error"]),
         metadata=it["metadata"],
         created_at=datetime.fromisoformat(it["created_at"]),
-        started_at=_time(it["started_at"]),
-        finished_at=_time(it["finished_at"]),
+        started_at=time(it["started_at"]),
+        finished_at=time(it["finished_at"]),
+        deadline_at=time(it.get("deadline_at")),
+        stopping=it.get("stopping"),
         timings=_timings(it["timings"]),
         links=it["links"],
         steps={name: _step(it["id"], name, step) for name, step in it.get("steps", {}).items()},
@@ -185,6 +201,7 @@ def _step(job_id: str, name: str, it: Document) -> Step:
         kind=it["kind"],
         state=it["state"],
         use=tuple(it["use"]),
+        losses=it.get("losses", 0),
         progress=float(it["progress"]),
         attempts=tuple(_attempt(one) for one in it["attempts"]),
         result=result,
@@ -192,8 +209,8 @@ def _step(job_id: str, name: str, it: Document) -> Step:
         error=_failure(it["error"]),
         created_at=datetime.fromisoformat(it["created_at"]),
         run_at=datetime.fromisoformat(it["run_at"]),
-        started_at=_time(it["started_at"]),
-        finished_at=_time(it["finished_at"]),
+        started_at=time(it["started_at"]),
+        finished_at=time(it["finished_at"]),
         timings=_timings(it["timings"]),
         raw=it,
     )
@@ -235,12 +252,15 @@ def _input(it: Document | None) -> Input | None:
 
 
 def _failure(it: Document | None) -> Failure | None:
-    return None if it is None else Failure(code=it["code"], message=it["message"])
+    if it is None:
+        return None
+    return Failure(code=it["code"], message=it["message"], fingerprint=it.get("fingerprint", ""))
 
 
 def _timings(it: Document) -> Timings:
     return Timings(waited_seconds=it.get("waited_seconds"), ran_seconds=it.get("ran_seconds"))
 
 
-def _time(it: str | None) -> datetime | None:
+def time(it: str | None) -> datetime | None:
+    """A time of a document, or none."""
     return None if it is None else datetime.fromisoformat(it)

@@ -1,6 +1,7 @@
 """HTTP as the client needs it: one address, one key, errors as ours, and another try where that is safe."""
 
 import contextlib
+import itertools
 import time
 from collections.abc import Callable, Iterator, Mapping
 from ipaddress import ip_address
@@ -43,10 +44,28 @@ class Connection:
         """The JSON at a path. Raises ApiError, ConnectionFailed, MillraceError."""
         return retried(lambda: self._json(self._http.build_request("GET", path, params=params)))
 
-    def post(self, path: str, content: bytes, headers: Mapping[str, str]) -> Any:
-        """Post JSON, with an Idempotency-Key among the headers: it may be sent more than once."""
-        headers = {"Content-Type": "application/json", **headers}
-        return retried(lambda: self._json(self._http.build_request("POST", path, content=content, headers=headers)))
+    def post(self, path: str, content: bytes = b"{}", headers: Mapping[str, str] | None = None) -> Any:
+        """Post JSON that does nothing more when it is sent again: twice is as once, or the headers say it is one."""
+        return retried(lambda: self.post_once(path, content, headers))
+
+    def post_once(self, path: str, content: bytes, headers: Mapping[str, str] | None = None) -> Any:
+        """The same, with one try."""
+        headers = {"Content-Type": "application/json", **(headers or {})}
+        return self._json(self._http.build_request("POST", path, content=content, headers=headers))
+
+    def delete(self, path: str) -> None:
+        """Delete what stands at a path; that a further try finds nothing there says that an earlier one did it."""
+        tries = itertools.count()
+
+        def act() -> None:
+            first = next(tries) == 0
+            try:
+                self._answer(self._http.build_request("DELETE", path))
+            except ApiError as exc:
+                if first or exc.status != 404:
+                    raise
+
+        retried(act)
 
     def upload(self, path: str, body: Body, headers: Mapping[str, str]) -> Any:
         """Post a body as it is read, as `post` does; sent again only if it can be rewound."""
@@ -79,11 +98,15 @@ class Connection:
         )
         return self._json(request, self._uploads)
 
-    def _json(self, request: httpx2.Request, http: httpx2.Client | None = None) -> Any:
+    def _answer(self, request: httpx2.Request, http: httpx2.Client | None = None) -> httpx2.Response:
         with _readable(self.url):
             response = (http or self._http).send(request)
         if not response.is_success:
             raise _refusal(response)
+        return response
+
+    def _json(self, request: httpx2.Request, http: httpx2.Client | None = None) -> Any:
+        response = self._answer(request, http)
         try:
             return response.json()
         except ValueError as exc:

@@ -10,23 +10,24 @@ import re
 import secrets
 import time
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
 from urllib.parse import quote
 
-import httpx2
-
-from api.client import access, answers
+from api.client import access, answers, downloads, operating
 from api.client.answers import Event, Job, Output
-from api.client.connection import LONGEST_PAUSE, Connection, asked_pause, retried
-from api.client.failures import ApiError, ConnectionFailed, MillraceError, TimedOut
+from api.client.connection import Connection
+from api.client.failures import MillraceError, TimedOut
+from api.client.listening import listen
+from api.client.operating import DeadLetters, Queue, Replayed
 from api.client.sending import Body, OnSent
 
 POLL_SECONDS = 30.0
 PAGE = 100
-CONNECT_AGAIN_AFTER = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 5.0, 5.0)  # seconds; then an event stream is given up
 
 _ID = re.compile(r"[A-Za-z0-9_]{1,100}")
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,100}")
 
 
 class Millrace:
@@ -66,7 +67,7 @@ class Millrace:
         """
         if (document is None) == (template is None):
             raise TypeError("give either a document or a template")
-        raw = json.dumps({"template": template} if document is None else dict(document), allow_nan=False).encode()
+        raw = _json({"template": template} if document is None else dict(document))
         headers = {"Idempotency-Key": idempotency_key or secrets.token_urlsafe(24)}
         if file is None:
             return answers.job(self._connection.post("/v1/jobs", raw, headers))
@@ -109,31 +110,77 @@ class Millrace:
     def events(self, job_id: str, *, after: int = 0) -> Iterator[Event]:
         """What happens to the job, from the event after number `after` to the job's end, as it happens.
 
-        A connection that breaks is made again and goes on where it was. Raises ApiError, and ConnectionFailed when
-        that did not succeed for about 20 seconds.
+        A job that was told to run again goes on after its `job.failed`, and so does this. A connection that breaks is
+        made again and goes on where it was. Raises ApiError, and ConnectionFailed when that did not succeed for about
+        20 seconds.
         """
-        delays = iter(CONNECT_AGAIN_AFTER)
-        while True:
-            broken: ApiError | ConnectionFailed = ConnectionFailed(f"{self.url} ends the events of {job_id} too early")
-            try:
-                with self._connection.stream(f"{_path(job_id)}/events", _listening(after)) as response:
-                    if response.status_code == 204:  # all has been told before
-                        return
-                    for event in _told(response):
-                        delays, after = iter(CONNECT_AGAIN_AFTER), event.seq
-                        yield event
-                        if event.type.removeprefix("job.") in answers.ENDED:
-                            return
-            except ConnectionFailed as exc:
-                broken = exc  # silence too: we hear a sign of life every 15 seconds from a server that lives
-            except ApiError as exc:
-                if not exc.passes:
-                    raise
-                broken = exc
-            delay = next(delays, None)
-            if delay is None or asked_pause(broken) > LONGEST_PAUSE:
-                raise broken
-            time.sleep(max(delay, asked_pause(broken)))
+        yield from listen(self._connection, f"{_path(job_id)}/events", after)
+
+    def cancel(self, job_id: str) -> Job:
+        """End the job before its time: at once, or, while it is `stopping`, as soon as its running steps have stopped.
+
+        Twice is as once. Raises ApiError with code job_ended where it had ended otherwise.
+        """
+        return answers.job(self._connection.post(f"{_path(job_id)}/cancel"))
+
+    def retry(
+        self,
+        job_id: str,
+        *,
+        only: Literal["failed", "all"] = "failed",
+        steps: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> Job:
+        """Run an ended job again: the steps that did not succeed, or all; a canceled one always whole.
+
+        `steps` changes parameters: a JSON merge patch by the step's name. Sent once: where the connection breaks, look
+        at the job. Raises ApiError with code job_not_ended, nothing_to_retry, unique_key_taken, invalid_request.
+        """
+        wish = {"only": only, "steps": {name: dict(patch) for name, patch in (steps or {}).items()}}
+        return answers.job(self._connection.post_once(f"{_path(job_id)}/retry", _json(wish)))
+
+    def delete(self, job_id: str) -> None:
+        """Delete an ended job with its events and files. Raises ApiError with code job_not_ended."""
+        self._connection.delete(_path(job_id))
+
+    def dead_letters(
+        self, *, kind: str | None = None, fingerprint: str | None = None, limit: int = 50
+    ) -> list[DeadLetters]:
+        """Your steps that failed for good, grouped by kind and reason, the largest groups first; at most 100 groups."""
+        chosen = {"kind": kind, "fingerprint": fingerprint, "limit": str(limit)}
+        params = {name: value for name, value in chosen.items() if value is not None}
+        return operating.dead_letters(self._connection.get("/v1/dead-letters", params))
+
+    def replay(
+        self,
+        *,
+        kind: str | None = None,
+        fingerprint: str | None = None,
+        code: str | None = None,
+        failed_after: datetime | None = None,
+        failed_before: datetime | None = None,
+        percent: float = 100,
+        limit: int = 1000,
+    ) -> Replayed:
+        """Run the failed steps of matching jobs again, or of `percent` of these jobs, spread evenly; at most `limit`.
+
+        Times need a zone. Sent once: where the connection breaks, see what is left among the dead letters.
+        """
+        wish = operating.wish(
+            percent, limit, failed_after, failed_before, kind=kind, fingerprint=fingerprint, code=code
+        )
+        return operating.replayed(self._connection.post_once("/v1/dead-letters/replay", _json(wish)))
+
+    def queues(self) -> list[Queue]:
+        """All queues."""
+        return operating.queues(self._connection.get("/v1/queues"))
+
+    def pause(self, queue: str) -> Queue:
+        """Let nothing new start from a queue, for anybody; what runs goes on. The key needs the scope `operate`."""
+        return operating.queue(self._connection.post(f"{_queue_path(queue)}/pause"))
+
+    def resume(self, queue: str) -> Queue:
+        """Let a queue go on. The key needs the scope `operate`."""
+        return operating.queue(self._connection.post(f"{_queue_path(queue)}/resume"))
 
     def download(self, output: Output | str, target: Path | BinaryIO) -> int:
         """Bring an output, or what stands at a link, into a file; returns its bytes.
@@ -143,29 +190,11 @@ class Millrace:
         """
         if isinstance(output, Output):
             output = f"{_path(output.job)}/outputs/{quote(output.step, safe='')}/{quote(output.name, safe='')}"
-        href = output
-        if isinstance(target, Path):
-            return retried(lambda: self._fetch_whole(href, target))
-        return self._fetch(href, target)
+        return downloads.download(self._connection, output, target)
 
-    def _fetch_whole(self, href: str, target: Path) -> int:
-        part = target.with_name(f".millrace-{secrets.token_hex(6)}.part")
-        try:
-            with part.open("xb") as opened:
-                size = self._fetch(href, opened)
-            part.replace(target)
-        except BaseException:
-            part.unlink(missing_ok=True)
-            raise
-        return size
 
-    def _fetch(self, href: str, target: BinaryIO) -> int:
-        size = 0
-        with self._connection.stream(href, {"Accept-Encoding": "identity"}) as response:
-            for chunk in response.iter_bytes():
-                target.write(chunk)
-                size += len(chunk)
-        return size
+def _json(document: Any) -> bytes:
+    return json.dumps(document, allow_nan=False).encode()
 
 
 def _path(job_id: str) -> str:
@@ -174,13 +203,7 @@ def _path(job_id: str) -> str:
     return f"/v1/jobs/{job_id}"
 
 
-def _listening(after: int) -> dict[str, str]:
-    return {"Accept": "text/event-stream", "Cache-Control": "no-store", "Last-Event-ID": str(after)}
-
-
-def _told(response: httpx2.Response) -> Iterator[Event]:
-    for told in httpx2.EventSource(response):
-        try:
-            yield answers.event(json.loads(told.data))
-        except ValueError as exc:
-            raise MillraceError("the stream of events is not as Millrace writes it; is the URL right?") from exc
+def _queue_path(name: str) -> str:
+    if not _NAME.fullmatch(name):
+        raise MillraceError(f"{name!r} is not the name of a queue")
+    return f"/v1/queues/{name}"

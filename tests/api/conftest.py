@@ -23,7 +23,7 @@ from storage.settings import DatabaseSettings
 from storage.tenants import create_key, ensure
 from tests.api.serving import Served, served, settings
 
-TABLES = ("jobs", "steps", "attempts", "events", "idempotency")
+TABLES = ("jobs", "steps", "attempts", "events", "idempotency", "unique_keys", "removals")
 Left = Mapping[str, Any]
 
 
@@ -41,6 +41,10 @@ class Caller:
     def post(self, headers: Mapping[str, str] | None = None, **how: Any) -> httpx2.Response:
         """POST /v1/jobs."""
         return self.http.post("/v1/jobs", headers={"Authorization": f"Bearer {self.key}", **(headers or {})}, **how)
+
+    def ask(self, method: str, path: str, *, key: str | None = None, **how: Any) -> httpx2.Response:
+        """Any other request, with another of the caller's keys if need be."""
+        return self.http.request(method, path, headers={"Authorization": f"Bearer {key or self.key}"}, **how)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

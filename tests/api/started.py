@@ -33,6 +33,11 @@ class Api:
     key: str
     database: Database
     tenant_id: TenantId
+    process: subprocess.Popen[str]
+
+    def another_key(self, *scopes: str) -> str:
+        with self.database.platform() as tx:
+            return create_key(tx, self.tenant_id, scopes)
 
     def work(self, job_id: str) -> Iterator[Claim]:
         """Claim the job's steps one by one, as they become ready."""
@@ -82,15 +87,15 @@ def started_api(servers: Urls, template_database: str, s3_env: Mapping[str, str]
             with database.platform() as tx:
                 tenant_id = ensure(tx, "acme")
                 key = create_key(tx, tenant_id, {"jobs:read", "jobs:write"})
-            with _process({**s3_env, "DATABASE_URL": url, **env}) as address:
-                yield Api(url=address, key=key, database=database, tenant_id=tenant_id)
+            with _process({**s3_env, "DATABASE_URL": url, **env}) as (address, process):
+                yield Api(url=address, key=key, database=database, tenant_id=tenant_id, process=process)
         finally:
             database.close()
             admin.execute(f"DROP DATABASE {name} WITH (FORCE)")  # type: ignore[arg-type,unused-ignore]
 
 
 @contextmanager
-def _process(env: Mapping[str, str]) -> Iterator[str]:
+def _process(env: Mapping[str, str]) -> Iterator[tuple[str, subprocess.Popen[str]]]:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     process = subprocess.Popen(
@@ -106,7 +111,7 @@ def _process(env: Mapping[str, str]) -> Iterator[str]:
                 break
         assert process.poll() is None
         threading.Thread(target=process.stderr.read, daemon=True).start()
-        yield f"http://127.0.0.1:{port}"
+        yield f"http://127.0.0.1:{port}", process
     finally:
         process.kill()
         process.wait()

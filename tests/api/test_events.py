@@ -7,6 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from sqlalchemy import event, text
 
+from api.events import PAGE
+from storage import retention, steps
 from storage.database import Database
 from storage.events import append
 from storage.model import Job
@@ -14,7 +16,7 @@ from tests.api.conftest import Api, seen
 from tests.api.refusing import eventually
 from tests.api.serving import served, settings
 from tests.api.stream import WHOLE, watching
-from tests.api.working import fail, report, start, succeed
+from tests.api.working import fail, report, start, succeed, types
 from tests.documents import CHAIN, put_in
 
 
@@ -105,6 +107,20 @@ def test_more_events_than_are_read_at_once_all_come(api: Api, job: Job) -> None:
         assert [told.data["seq"] for told in stream] == list(range(1, 2506))
 
 
+def test_a_retry_is_told_although_the_events_that_are_read_at_once_end_with_the_failure(api: Api, job: Job) -> None:
+    claim = start(api, job)
+    with api.database.begin(api.acme.tenant) as tx:
+        append(tx, job.id, [("step.progress", {"step": "say", "progress": 0.5})] * (PAGE - 5))
+    fail(api, claim)
+    assert types(api, job)[PAGE - 1 :] == ["job.failed"]
+    with watching(api.acme, job.id) as stream:
+        assert len(stream.types()) == PAGE
+    assert api.acme.ask("POST", f"/v1/jobs/{job.id}/retry").status_code == 202
+    succeed(api, start(api, job))
+    with watching(api.acme, job.id) as stream:
+        assert stream.types()[PAGE:] == WHOLE
+
+
 def test_many_watchers_of_one_job_all_see_all_and_are_forgotten_when_they_leave(api: Api, job: Job) -> None:
     def watch(_: int) -> list[str]:
         with watching(api.acme, job.id) as stream:
@@ -159,6 +175,16 @@ def test_twenty_idle_watchers_cost_the_database_nothing(database: Database, data
             for stream in streams:
                 assert next(told for told in stream if told.id).type == "job.running"
         assert 1 <= len(asked) <= 20
+
+
+def test_a_job_that_ends_and_is_deleted_before_its_watcher_looks_ends_the_stream(api: Api, job: Job) -> None:
+    claim = start(api, job)
+    with watching(api.acme, job.id, after="3") as stream:
+        eventually(lambda: waiters(api, job) == 1, "the client waits")
+        with api.database.begin(api.acme.tenant) as tx:
+            steps.succeed(tx, claim, None)
+            retention.delete(tx, job.id)
+        assert set(stream.types()) <= {"step.succeeded", "job.succeeded"}
 
 
 def test_a_stream_outlives_the_loss_of_the_connection_that_listens(own_api: Api) -> None:

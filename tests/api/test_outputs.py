@@ -1,7 +1,5 @@
 """Outputs by link: the bytes, or a signed way to them."""
 
-import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx2
@@ -9,10 +7,9 @@ import pytest
 
 from storage.keys import output_key
 from storage.model import Job
-from storage.objects import Objects
-from storage.objects.stores import open_objects
 from tests.api.conftest import Api
 from tests.api.refusing import assert_problem
+from tests.api.storing import in_store, once
 from tests.api.working import start, succeed
 from tests.documents import put_in
 
@@ -20,23 +17,12 @@ CONTENT = b"\x89PNG" + bytes(range(256)) * 10_000  # more than one chunk of the 
 OUTPUT = {"name": "small", "width": 3, "height": 2, "bytes": len(CONTENT), "content_type": "image/png"}
 
 
-async def _once(content: bytes) -> AsyncIterator[bytes]:
-    yield content
-
-
-def in_store(api: Api, act: Any) -> None:
-    """Do something with the objects: in memory it is the server's own store, else a client of ours."""
-    settings = api.served.service.settings.objects
-    objects: Objects = open_objects(settings) if settings.bucket else api.served.service.objects
-    asyncio.run(act(objects))
-
-
 @pytest.fixture
 def made(any_api: Api) -> tuple[Api, Job, str]:
     """A job whose step has made an output; the key of its object."""
     job = put_in(any_api.database, any_api.acme.tenant)
     key = output_key(any_api.acme.tenant, job.id, job.steps[0].id, 1, "small")
-    in_store(any_api, lambda objects: objects.put(key, _once(CONTENT), content_type="image/png"))
+    in_store(any_api, lambda objects: objects.put(key, once(CONTENT), content_type="image/png"))
     succeed(any_api, start(any_api, job), {"outputs": [OUTPUT]})
     return any_api, job, key
 
@@ -77,7 +63,7 @@ def test_a_redirect_leads_to_the_bytes_without_a_key(s3_api: Api) -> None:
     api = s3_api
     job = put_in(api.database, api.acme.tenant)
     key = output_key(api.acme.tenant, job.id, job.steps[0].id, 1, "small")
-    in_store(api, lambda objects: objects.put(key, _once(CONTENT), content_type="image/png"))
+    in_store(api, lambda objects: objects.put(key, once(CONTENT), content_type="image/png"))
     succeed(api, start(api, job), {"outputs": [OUTPUT]})
     answer = api.acme.get(f"/v1/jobs/{job.id}/outputs/say/small?redirect=true", follow_redirects=False)
     assert answer.status_code == 307

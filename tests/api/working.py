@@ -2,14 +2,18 @@
 
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
-from storage import runnable, steps
+from storage import events, runnable, steps
+from storage.errors import JobStopping
 from storage.model import Claim, Job, Json, PublicError
 from tasks.names import Queue
 from tests.api.conftest import Api
-from tests.documents import taken
+from tests.documents import ECHO, put_in, taken
+
+BOOM = PublicError(code="boom", message="it broke")
 
 
 def start(api: Api, job: Job, name: str = "say") -> Claim:
@@ -26,9 +30,55 @@ def report(api: Api, claim: Claim, progress: float) -> None:
         steps.report(tx, claim, progress, {})
 
 
-def fail(api: Api, claim: Claim) -> None:
+def fail(api: Api, claim: Claim, error: PublicError = BOOM) -> None:
     with api.database.begin(claim.tenant_id) as tx:
-        steps.fail(tx, claim, PublicError(code="boom", message="it broke"))
+        steps.fail(tx, claim, error)
+
+
+def retry(api: Api, claim: Claim) -> None:
+    with api.database.begin(claim.tenant_id) as tx:
+        steps.retry(tx, claim, BOOM, delay_seconds=0)
+
+
+def give_up(api: Api, claim: Claim) -> None:
+    """What a worker does that has heard that the job is being stopped."""
+    with api.database.begin(claim.tenant_id) as tx:
+        steps.end_stopped(tx, claim)
+
+
+def is_stopped(api: Api, claim: Claim) -> bool:
+    """What a worker asks between two pieces of its work."""
+    try:
+        with api.database.begin(claim.tenant_id) as tx:
+            steps.check(tx, claim)
+    except JobStopping:
+        return True
+    return False
+
+
+def failed(api: Api, document: Mapping[str, Any] = ECHO, error: PublicError = BOOM) -> Job:
+    """A job of acme's whose first step has failed."""
+    job = put_in(api.database, api.acme.tenant, document)
+    fail(api, start(api, job, job.steps[0].name), error)
+    return job
+
+
+def shown(api: Api, job: Job) -> Any:
+    """The job's document."""
+    answer = api.acme.get(f"/v1/jobs/{job.id}")
+    assert answer.status_code == 200
+    return answer.json()
+
+
+def states(api: Api, job: Job) -> dict[str, str]:
+    """The states of the job's steps."""
+    return {name: step["state"] for name, step in shown(api, job)["steps"].items()}
+
+
+def types(api: Api, job: Job) -> list[str]:
+    """The types of what has happened to the job so far."""
+    with api.database.read(api.acme.tenant) as tx:
+        return [event.type for event in events.after(tx, job.id, 0)]
 
 
 @contextlib.contextmanager
