@@ -68,8 +68,16 @@ def _replay(service: Service, caller: Principal, wish: ReplayRequest) -> ReplayD
     with service.database.read(caller.tenant_id) as tx:
         matching = replays.matching_jobs(tx, chosen)
     share = replays.share(matching, wish.percent, limit=wish.limit)
-    done = [job_id for job_id in share if _is_replayed(service, caller, job_id)]
-    return ReplayDocument(matching=len(matching), skipped=len(share) - len(done), jobs=list(done))
+    done: list[JobId] = []
+    skipped = 0
+    for job_id in (*share, *replays.substitutes(matching, share)):
+        if len(done) == len(share):
+            break
+        if _is_replayed(service, caller, job_id):
+            done.append(job_id)
+        else:
+            skipped += 1
+    return ReplayDocument(matching=len(matching), skipped=skipped, jobs=list(done))
 
 
 def _is_replayed(service: Service, caller: Principal, job_id: JobId) -> bool:

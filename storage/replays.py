@@ -5,6 +5,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from typing import Any
 
 from storage import events, removals, unique
@@ -82,11 +83,12 @@ SELECT kind, COALESCE(error ->> 'fingerprint', '') AS fingerprint, min(error ->>
 {_MATCHING} GROUP BY 1, 2 ORDER BY count(*) DESC, kind, fingerprint LIMIT %(limit)s
 """
 
-# Only those that have ended: the others cannot run again yet.
+# Only those that have ended: the others cannot run again yet. Not those that their owner has canceled.
 _MATCHING_JOBS = f"""
 SELECT DISTINCT job_id {_MATCHING}
   AND EXISTS (
     SELECT FROM jobs WHERE jobs.tenant_id = steps.tenant_id AND jobs.id = job_id AND jobs.finished_at IS NOT NULL
+      AND jobs.state <> 'canceled'
   )
 ORDER BY job_id LIMIT {MOST_JOBS}
 """  # noqa: S608 - constants
@@ -145,6 +147,12 @@ def share(matching: Sequence[JobId], percent: float, *, limit: int) -> list[JobI
     """That share of the jobs, rounded up, evenly spread over them; at most `limit`."""
     count = min(math.ceil(len(matching) * percent / 100 - 1e-9), limit)  # 8.8 % of 375 are 33, not 33.00000000000001
     return [matching[position * len(matching) // count] for position in range(count)]
+
+
+def substitutes(matching: Sequence[JobId], chosen: Sequence[JobId]) -> list[JobId]:
+    """The jobs that may take the place of chosen ones that cannot run again; as many as were chosen, at most."""
+    taken = set(chosen)
+    return list(islice((job for job in matching if job not in taken), len(chosen)))
 
 
 def _parameters(chosen: DeadLetterFilter) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from storage.model import JobId, JobState, StepState, TenantId
 from storage.steps import STOPPED
 
 _STOP_JOB = """
-UPDATE jobs SET stop_as = %(state)s, stop_at = clock_timestamp(), error = COALESCE(error, %(error)s::jsonb)
+UPDATE jobs SET stop_as = %(state)s, stop_at = clock_timestamp(), error = %(error)s::jsonb
 WHERE tenant_id = %(tenant)s AND id = %(job)s
 """
 

@@ -215,7 +215,7 @@ def _unique(document: Mapping[str, Any], flaws: list[Flaw]) -> Unique | None:
         flaws.append(Flaw(pointer="/unique_key", detail=f"must be a string of 1 to {MAX_UNIQUE_KEY} characters"))
         return None
     if isinstance(mode, dict) and set(mode) == {UniqueMode.TTL}:
-        ttl = _seconds("/unique/ttl_seconds", mode[UniqueMode.TTL], MAX_TTL_SECONDS, flaws)
+        ttl = _seconds("/unique/ttl_seconds", mode[UniqueMode.TTL] or 0, MAX_TTL_SECONDS, flaws)
         return None if ttl is None else Unique(key=key, mode=UniqueMode.TTL, ttl_seconds=ttl)
     if mode not in (UniqueMode.WHILE_QUEUED.value, UniqueMode.WHILE_ACTIVE.value):
         detail = "must be 'while_queued', 'while_active' or {\"ttl_seconds\": a number}"

@@ -150,6 +150,22 @@ def test_a_failed_step_of_a_job_that_still_runs_waits_for_its_end(api: Api) -> N
     assert replay(api) == {"matching": 1, "skipped": 0, "jobs": [job.id]}
 
 
+def test_a_job_that_was_canceled_is_left_alone(api: Api) -> None:
+    steps = {"bad": {"kind": "echo"}, "other": {"kind": "echo"}}
+    job = put_in(api.database, api.acme.tenant, {"steps": steps})
+    fail(api, start(api, job, "bad"))
+    assert api.acme.ask("POST", f"/v1/jobs/{job.id}/cancel").status_code == 200
+    assert replay(api) == {"matching": 0, "skipped": 0, "jobs": []}
+
+
+def test_a_canary_that_cannot_run_is_replaced_by_another(api: Api) -> None:
+    held = failed(api, ECHO | {"unique_key": "k"})
+    put_in(api.database, api.acme.tenant, ECHO | {"unique_key": "k"})
+    other = failed(api)
+    assert replay(api, {"percent": 50}) == {"matching": 2, "skipped": 1, "jobs": [other.id]}
+    assert states(api, held) == {"say": "failed"}
+
+
 @pytest.mark.parametrize(
     ("wish", "pointers"),
     [

@@ -160,6 +160,7 @@ def test_a_retry_takes_the_key_again_unless_another_job_has_it(api: Api) -> None
         ({"unique_key": "k", "unique": "for_ever"}, "/unique"),
         ({"unique_key": "k", "unique": {"ttl": 1}}, "/unique"),
         ({"unique_key": "k", "unique": {"ttl_seconds": 0}}, "/unique/ttl_seconds"),
+        ({"unique_key": "k", "unique": {"ttl_seconds": None}}, "/unique/ttl_seconds"),
         ({"unique_key": "k", "unique": {"ttl_seconds": 2_592_001}}, "/unique/ttl_seconds"),
         ({"unique_key": "k", "unique": ["while_active"]}, "/unique"),
         ({"unique_key": "k", "unique": "ttl_seconds"}, "/unique"),

@@ -228,7 +228,7 @@ def _end_unstarted(job: ModelJob, steps: Sequence[ModelStep], state: StepState, 
 
 
 def _stop(world: World, job: ModelJob, state: StepState) -> None:
-    job.stopping, job.error = state, job.error or STOP_CODES[state]
+    job.stopping, job.error = state, STOP_CODES[state]
     unstarted = [step for step in job.steps.values() if step.state not in {*ENDED, StepState.RUNNING}]
     _end_unstarted(job, unstarted, state, STOP_CODES[state])
     if not _conclude(world, job):

@@ -99,7 +99,9 @@ def test_another_tenant_can_neither_cancel_nor_expire(database: Database, tenant
     assert now(database, tenant, job).stopping is None
 
 
-def test_a_canceled_job_keeps_the_error_of_the_step_that_failed_before(database: Database, tenant: TenantId) -> None:
+def test_the_error_of_a_canceled_job_is_that_it_was_canceled_whatever_had_failed_before(
+    database: Database, tenant: TenantId
+) -> None:
     job = put_in(database, tenant, {"steps": {"bad": {"kind": "echo"}, "other": {"kind": "echo"}}})
     with database.begin(tenant) as tx:
         steps.fail(tx, taken(database, tenant, job, "bad"), BOOM)
@@ -107,7 +109,7 @@ def test_a_canceled_job_keeps_the_error_of_the_step_that_failed_before(database:
     ended = now(database, tenant, job)
     assert ended.state is JobState.CANCELED
     assert ended.error is not None
-    assert ended.error.code == "step_failed"
+    assert (ended.error.code, ended.steps[0].error) == ("job_canceled", BOOM)
 
 
 def test_jobs_past_their_deadline_are_found_longest_ago_first(database: Database, tenant: TenantId) -> None:
