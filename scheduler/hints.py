@@ -38,7 +38,8 @@ class Hints:
                 kwargs={"tenant": step.tenant_id, "job": step.job_id, "step": step.step_id},
                 task_id=step.step_id,
                 queue=step.queue,
-                priority=step.priority,  # as Redis counts; RabbitMQ's quorum queues have none
+                # As Redis counts (quorum queues have none). What lost its worker need not wait a second time.
+                priority=0 if step.losses else step.priority,
                 time_limit=kind.time_limit if kind else None,
                 soft_time_limit=kind.soft_time_limit if kind else None,
                 argsrepr="()",

@@ -30,8 +30,8 @@ WITH ended AS (
       losses = losses + CASE WHEN %(outcome)s = 'lost' THEN 1 ELSE 0 END,
       progress = CASE WHEN %(state)s = 'succeeded' THEN 1 ELSE progress END,
       published_at = CASE WHEN %(state)s = 'queued' THEN NULL ELSE published_at END,
-      run_at = CASE WHEN %(state)s IN ('retrying', 'queued') THEN clock_timestamp() + make_interval(secs => %(delay)s)
-                    ELSE run_at END,
+      run_at = CASE WHEN %(state)s = 'retrying' THEN clock_timestamp() + make_interval(secs => %(delay)s)
+                    ELSE run_at END,  -- queued again: it keeps its place, for it has waited its turn
       finished_at = CASE WHEN %(state)s IN ('retrying', 'queued') THEN NULL ELSE clock_timestamp() END
   WHERE tenant_id = %(tenant)s AND id = %(step)s AND attempt = %(attempt)s AND state = 'running'
   RETURNING id, attempt, worker, started_at

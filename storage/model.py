@@ -270,7 +270,7 @@ class Used:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Runnable:
-    """A step that may run now, as the relay needs it to send the hint."""
+    """A step that may run now, as the relay needs it to send the hint; `losses` of workers it has had."""
 
     tenant_id: TenantId
     job_id: JobId
@@ -278,6 +278,7 @@ class Runnable:
     kind: str
     queue: str
     priority: int
+    losses: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

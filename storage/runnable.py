@@ -41,7 +41,7 @@ WHERE (tenant_id, id) IN (
   SELECT tenant_id, id FROM steps WHERE state = 'queued' AND published_at IS NULL AND queue = %(queue)s
   ORDER BY priority, run_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
 )
-RETURNING tenant_id, job_id, id, kind, queue, priority, run_at
+RETURNING tenant_id, job_id, id, kind, queue, priority, losses, run_at
 """
 
 _UNPUBLISH = """
@@ -152,6 +152,7 @@ def take_to_publish(tx: PlatformTx, queue: str, *, limit: int) -> list[Runnable]
             kind=row.kind,
             queue=row.queue,
             priority=row.priority,
+            losses=row.losses,
         )
         for row in rows
     ]

@@ -13,7 +13,7 @@ from scheduler import epoch
 from scheduler import relay as relaying
 from scheduler.errors import BrokerUnavailable
 from scheduler.hints import Hints
-from storage import queues, steps
+from storage import losses, queues, steps
 from storage.database import Database
 from storage.model import PublicError, Runnable, TenantId
 from tests.documents import CHAIN, ECHO, put_in, take, taken
@@ -297,3 +297,18 @@ def age(database: Database) -> None:
     """Make every hint that was sent an old one."""
     with database.platform() as tx:
         tx.sql("UPDATE steps SET published_at = published_at - interval '1 minute'")
+
+
+def test_a_step_that_lost_its_worker_goes_before_the_backlog(
+    database: Database, tenant: TenantId, broker: "redis.Redis", hints: Hints, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lost, *_ = [put_in(database, tenant) for _ in range(6)]
+    monkeypatch.setattr(relaying, "WINDOW", 2)
+    relaying.publish(database, hints)
+    claim = taken(database, tenant, lost, "say", lease_seconds=0)
+    with database.begin(tenant) as tx:
+        assert losses.lose(tx, claim, PublicError(code="x", message="y"), only_if_expired=True)
+    broker.delete("default", "default\x06\x163")
+    assert relaying.publish(database, hints).sent == 1
+    assert steps_in(broker) == [lost.steps[0].id]
+    assert broker.llen("default") == 1  # the list of the highest priority
