@@ -8,10 +8,12 @@ from collections.abc import Callable, Mapping
 from signal import SIGINT, SIGKILL
 
 import psutil
+import redis
 
 from deploy.local.processes import ROOT
 from tests.faults.stack import LEASE_SECONDS, Stack
 from tests.faults.worker import stopped
+from tests.waiting import until
 
 WORKERS = ("worker-default", "worker-calls", "worker-images")
 Mishap = Callable[[Stack, random.Random], None]
@@ -43,7 +45,14 @@ def api_killed(stack: Stack, _chance: random.Random) -> None:
 
 
 def broker_wiped(stack: Stack, _chance: random.Random) -> None:
-    stack.broker.wipe()
+    def wiped() -> bool:
+        try:
+            stack.broker.wipe()
+        except (OSError, redis.ConnectionError):  # it is still on its way back from the mishap before
+            return False
+        return True
+
+    until(wiped, seconds=60)
 
 
 def broker_killed(stack: Stack, _chance: random.Random) -> None:
