@@ -1,5 +1,6 @@
 """What a worker's parent process does for the steps that its slots hold: renew, stop the unwanted, hand back."""
 
+import contextlib
 import logging
 import os
 import signal
@@ -81,8 +82,8 @@ class LeaseKeeper(bootsteps.StartStopStep):
         with here.database.platform_read() as tx:
             unwanted = runnable.unwanted(tx, here.worker, held, for_seconds=grace)
         for one in unwanted:
-            if one.slot in slots():
-                os.kill(one.slot, signal.SIGKILL)
+            if one.slot is not None and one.slot in slots():
+                _kill(one.slot)
             try:
                 with here.database.begin(one.claim.tenant_id) as tenant_tx:
                     steps.end_stopped(tenant_tx, one.claim)
@@ -113,7 +114,7 @@ class LeaseKeeper(bootsteps.StartStopStep):
         time.sleep(here.settings.stop_grace_seconds)
         process.note_hand_back()
         for slot in slots():
-            os.kill(slot, signal.SIGKILL)
+            _kill(slot)
         try:
             _hand_back_all()
         except StorageError as exc:  # then the leases run out
@@ -139,6 +140,11 @@ def _hand_back_all() -> None:
         for held in runnable.all_held(tx, here.worker):
             losses.hand_back(tx.of(held.claim.tenant_id), held.claim, STOPPED)
             log.warning("lease.handed_back step=%s attempt=%s", held.claim.step_id, held.claim.attempt)
+
+
+def _kill(slot: int) -> None:
+    with contextlib.suppress(ProcessLookupError):  # it ended in this moment
+        os.kill(slot, signal.SIGKILL)
 
 
 def slots() -> frozenset[int]:

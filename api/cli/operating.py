@@ -68,7 +68,7 @@ def replay(
     \b
     Examples:
       millrace replay --fingerprint 3f2a90c41b7d --percent 5
-      millrace replay --kind http.call --code http_status
+      millrace replay --kind http.call --code call_refused
     """
     chosen = bool(kind or fingerprint or code)
     if chosen == everything:
