@@ -9,6 +9,7 @@ from itertools import islice
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails, to_json
 
 from storage.model import Unique, UniqueMode
@@ -244,7 +245,7 @@ def _flaw(error: ErrorDetails, model: type[BaseModel], at: str) -> Flaw:
     path = [part for part in error["loc"] if not (isinstance(part, str) and part.startswith(("function-", "tagged-")))]
     pointer = "".join(f"/{escape(part)}" for part in path)
     if error["type"] == "extra_forbidden" and path:
-        known = list(_model_at(model, path[:-1]).model_fields)
+        known = list(_fields_of(_model_at(model, path[:-1])))
         hint = nearest(str(path[-1]), known) or (f"; there are: {_list(known)}" if known else "")
         return Flaw(pointer=at + pointer, detail=f"unknown field{hint}")
     return Flaw(pointer=at + pointer, detail=error["msg"].removeprefix("Value error, "))
@@ -253,9 +254,14 @@ def _flaw(error: ErrorDetails, model: type[BaseModel], at: str) -> Flaw:
 def _model_at(model: type[BaseModel], path: list[int | str]) -> type[BaseModel]:
     """The model that stands at this place in another one, through lists and optionals."""
     for part in path:
-        if isinstance(part, str) and part in model.model_fields:
-            model = next(_models_in(model.model_fields[part].annotation), model)
+        if isinstance(part, str) and part in (fields := _fields_of(model)):
+            model = next(_models_in(fields[part].annotation), model)
     return model
+
+
+def _fields_of(model: type[BaseModel]) -> dict[str, FieldInfo]:
+    """The model's fields by the names that a document has for them."""
+    return {field.alias or name: field for name, field in model.model_fields.items()}
 
 
 def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:

@@ -1,0 +1,224 @@
+"""The triggers of a ScaledObject: what they ask of a pool's numbers. Pure.
+
+Ours are `type: external` to Kubernetes, where scheduler.keda answers with these same readings; `cron` is KEDA's own.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+from croniter import croniter
+
+from scheduler.errors import InvalidPool
+from scheduler.hpa import Reading
+from scheduler.scaledobject import Trigger
+from tasks.document import nearest
+from tasks.errors import Flaw
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """Steps that are known to become runnable, and in how many seconds."""
+
+    in_seconds: float
+    steps: int
+
+
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """What is known of a pool's queues; rates per second, times in seconds.
+
+    `oldest` is the age of the oldest runnable step (0: there is none), `arrivals` the rate of the last minute and
+    `arrivals_5m` of the last five, `service_*` are of attempts that ended (`samples` of them), `slots` are those of one
+    replica. `due` is in the order of time.
+    """
+
+    runnable: int
+    running: int
+    oldest: float
+    arrivals: float
+    arrivals_5m: float
+    service_mean: float
+    service_stddev: float
+    samples: int
+    slots: int
+    due: tuple[Due, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Depth:
+    """Runnable steps per replica; the pool is active while there are more than `activation`, or (`exact`) some run."""
+
+    name: str
+    value: float
+    activation: float = 0
+    exact: bool = True
+
+    def read(self, numbers: Numbers, replicas: int, now: float) -> Reading:
+        active = numbers.runnable > self.activation or (self.exact and numbers.running > 0)
+        facts = (numbers.runnable, self.value)
+        return Reading(self.name, numbers.runnable, self.value, active, True, "{0} runnable, {1:g} a replica", facts)
+
+
+@dataclass(frozen=True, slots=True)
+class Age:
+    """The oldest runnable step is at most `seconds` old: replicas grow with the ratio, as of any metric of a pool."""
+
+    name: str
+    seconds: float
+    activation: float = 0
+
+    def read(self, numbers: Numbers, replicas: int, now: float) -> Reading:
+        active = numbers.running > 0 or (numbers.runnable > 0 and numbers.oldest >= self.activation)
+        facts = (numbers.oldest, self.seconds)
+        template = "the oldest runnable step is {0:.0f} s old, target {1:g} s"
+        return Reading(self.name, numbers.oldest, self.seconds, active, False, template, facts)
+
+
+@dataclass(frozen=True, slots=True)
+class Drain:
+    """The smallest number of replicas that empties the backlog within `seconds`, while new work goes on arriving.
+
+    By Little's law (L = λW; J. D. C. Little, Operations Research 9(3), 1961) arrivals at rate λ keep λ·s slots busy at
+    a service time of s, and emptying a backlog of Q within T takes Q·s/T more: replicas = (λ·s + Q·s/T) / slots. Until
+    there are samples enough, `guess` seconds stand for s with the weight of GUESS_SAMPLES of them.
+    """
+
+    name: str
+    seconds: float
+    guess: float = 1.0
+    activation: float = 0
+
+    def read(self, numbers: Numbers, replicas: int, now: float) -> Reading:
+        service = self._service(numbers)
+        needed = (numbers.arrivals * service + numbers.runnable * service / self.seconds) / numbers.slots
+        active = numbers.running > 0 or numbers.runnable > self.activation
+        takes = numbers.runnable * service / (max(replicas, 1) * numbers.slots)
+        facts = (numbers.runnable, service, takes, self.seconds)
+        template = "{0} runnable at {1:.2g} s each would take {2:.0f} s, target {3:g} s"
+        return Reading(self.name, needed, 1.0, active, True, template, facts)
+
+    def _service(self, numbers: Numbers) -> float:
+        known = numbers.samples * numbers.service_mean
+        return (known + GUESS_SAMPLES * self.guess) / (numbers.samples + GUESS_SAMPLES)
+
+
+@dataclass(frozen=True, slots=True)
+class Ahead:
+    """Replicas for what is known to become runnable within `lead` seconds, so that they are up before it does."""
+
+    name: str
+    seconds: float
+    lead: float = 30.0
+    guess: float = 1.0
+
+    def read(self, numbers: Numbers, replicas: int, now: float) -> Reading:
+        steps = sum(due.steps for due in numbers.due if due.in_seconds <= self.lead)
+        service = numbers.service_mean if numbers.samples else self.guess
+        needed = steps * service / (self.seconds * numbers.slots)
+        template = "{0} steps are due within {1:g} s"
+        return Reading(self.name, needed, 1.0, steps > 0, True, template, (steps, self.lead))
+
+
+@dataclass(frozen=True, slots=True)
+class Cron:
+    """`replicas` while it is between `start` and `end`, two cron expressions in a time zone; `now` is Unix time."""
+
+    name: str
+    timezone: str
+    start: str
+    end: str
+    replicas: int
+
+    def read(self, numbers: Numbers, replicas: int, now: float) -> Reading:
+        local = datetime.fromtimestamp(now, UTC).astimezone(ZoneInfo(self.timezone))
+        begins = croniter(self.start, local).get_next(float)
+        ends = croniter(self.end, local).get_next(float)
+        inside = ends < begins
+        facts = (self.start, self.end, self.replicas)
+        template = "it is between {0!r} and {1!r}, which asks for {2}" if inside else "it is outside {0!r} to {1!r}"
+        return Reading(self.name, self.replicas if inside else 1, 1.0, inside, True, template, facts)
+
+
+Rule = Depth | Age | Drain | Ahead | Cron
+
+GUESS_SAMPLES = 10
+_FOR_KEDA = frozenset({"scalerAddress", "pool", "scale", "caCert", "tlsClientCert", "tlsClientKey", "unsafeSsl"})
+_FIELDS: Mapping[str, tuple[str, ...]] = {
+    "depth": ("value", "activationValue"),
+    "age": ("seconds", "activationSeconds"),
+    "drain": ("seconds", "serviceSeconds", "activationValue"),
+    "ahead": ("seconds", "leadSeconds", "serviceSeconds"),
+}
+
+
+def parse(trigger: Trigger, pool: str, at: str = "/spec/triggers") -> Rule:
+    """Understand a trigger of the pool's. Raises InvalidPool."""
+    if trigger.type == "cron":
+        return _cron(trigger, at)
+    if trigger.type not in {"external", "external-push"}:
+        raise _flawed(f"{at}/type", f"{trigger.type!r} is not evaluated here; there are: external, external-push, cron")
+    given = trigger.metadata
+    scale = given.get("scale", "")
+    if scale not in _FIELDS:
+        raise _flawed(f"{at}/metadata/scale", f"must be one of {', '.join(_FIELDS)}{nearest(scale, _FIELDS)}")
+    _check_fields(given, (*_FIELDS[scale], *_FOR_KEDA), f"{at}/metadata")
+    if given.get("pool", pool) != pool:
+        raise _flawed(f"{at}/metadata/pool", f"must be the pool's own name, {pool!r}")
+    name = trigger.name or scale
+    match scale:
+        case "depth":
+            return Depth(name, _number(given, "value", None, at), _number(given, "activationValue", 0, at))
+        case "age":
+            return Age(name, _number(given, "seconds", None, at), _number(given, "activationSeconds", 0, at))
+        case "drain":
+            seconds, guess = _number(given, "seconds", None, at), _number(given, "serviceSeconds", 1, at)
+            return Drain(name, seconds, guess, _number(given, "activationValue", 0, at))
+        case _:
+            seconds, lead = _number(given, "seconds", None, at), _number(given, "leadSeconds", 30, at)
+            return Ahead(name, seconds, lead, _number(given, "serviceSeconds", 1, at))
+
+
+def _cron(trigger: Trigger, at: str) -> Cron:
+    given = trigger.metadata
+    fields = ("timezone", "start", "end", "desiredReplicas")
+    _check_fields(given, fields, f"{at}/metadata")
+    if missing := [field for field in fields if field not in given]:
+        raise _flawed(f"{at}/metadata/{missing[0]}", "is missing")
+    for field in ("start", "end"):
+        if not croniter.is_valid(given[field]) or len(given[field].split()) != 5:
+            raise _flawed(f"{at}/metadata/{field}", f"{given[field]!r} is not a cron expression of five fields")
+    try:
+        ZoneInfo(given["timezone"])
+    except (ValueError, OSError) as exc:
+        raise _flawed(f"{at}/metadata/timezone", f"there is no time zone {given['timezone']!r}") from exc
+    if not given["desiredReplicas"].isdecimal():
+        raise _flawed(f"{at}/metadata/desiredReplicas", "must be a number of replicas, in quotes")
+    return Cron(trigger.name or "cron", given["timezone"], given["start"], given["end"], int(given["desiredReplicas"]))
+
+
+def _check_fields(given: Mapping[str, str], known: Sequence[str], at: str) -> None:
+    for field in given:
+        if field not in known:
+            hint = nearest(field, known) or f"; there are: {', '.join(known)}"
+            raise _flawed(f"{at}/{field}", f"unknown field{hint}")
+
+
+def _number(given: Mapping[str, str], field: str, default: float | None, at: str) -> float:
+    raw = given.get(field)
+    if raw is None and default is not None:
+        return default
+    try:
+        value = float(raw or "")
+    except ValueError:
+        value = math.nan
+    least = 0.0 if field.startswith("activation") else 1e-9
+    if not (math.isfinite(value) and value >= least):
+        raise _flawed(f"{at}/metadata/{field}", f"must be a number above 0, in quotes, not {raw!r}")
+    return value
+
+
+def _flawed(pointer: str, detail: str) -> InvalidPool:
+    return InvalidPool([Flaw(pointer=pointer, detail=detail)])
