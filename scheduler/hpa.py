@@ -1,7 +1,8 @@
 """What the Horizontal Pod Autoscaler makes of its metrics: ratio, tolerance, stabilization, rates. Pure.
 
 Source: Kubernetes 1.35, "Horizontal Pod Autoscaling", and pkg/controller/podautoscaler, whose arithmetic is followed to
-the rounding. Times are seconds of any clock that does not go back.
+the rounding: its numbers are whole thousandths, its percentages are floating point. Times are seconds of any clock that
+does not go back.
 """
 
 import math
@@ -11,7 +12,7 @@ from typing import NamedTuple
 
 from scheduler.scaledobject import Limit, Rules, Spec
 
-_ROUNDING = 1e-9  # what floating point adds to a whole number must not cost a replica
+_WINDOW = 300  # seconds; the controller's own, where there is no behavior
 
 
 class Point(NamedTuple):
@@ -74,15 +75,23 @@ class Recommendation:
     history: History
 
 
+def begun(replicas: int, now: float) -> History:
+    """Of a pool that is seen for the first time: what stands counts as the first recommendation."""
+    first = (Point(now, replicas),)
+    return History(highs=first, lows=first)
+
+
 def desired(reading: Reading, spec: Spec, replicas: int) -> int:
     """Replicas that one reading asks for: ceil(replicas * value / target), or ceil(value / target) of an average.
 
-    Within the tolerance of the direction in which it points they stay as they are.
+    Within the tolerance of the direction in which it points they stay as they are. As on the wire between KEDA and the
+    HPA, numbers are whole thousandths.
     """
-    ratio = reading.value / (reading.target * replicas if reading.is_average else reading.target)
+    usage, target = round(reading.value * 1000), round(reading.target * 1000) or 1
+    ratio = usage / (target * replicas if reading.is_average else target)
     if 1.0 - spec.scale_down.tolerance <= ratio <= 1.0 + spec.scale_up.tolerance:
         return replicas
-    return math.ceil(replicas * ratio - _ROUNDING)
+    return math.ceil(usage / target if reading.is_average else ratio * replicas)
 
 
 def recommend(
@@ -106,26 +115,36 @@ def recommend(
     for reading in readings:
         if isinstance(reading, Failed):
             failed = True
-        elif by is None or desired(reading, spec, replicas) > asked:
-            asked, by = desired(reading, spec, replicas), reading
+        elif (wanted := desired(reading, spec, replicas)) > asked or by is None:
+            asked, by = wanted, reading
     if by is None or (failed and asked < replicas):
         return Recommendation(replicas, None if by is None else asked, by, "failed", history)
-    history, stable = _stabilized(spec, history, asked, replicas, now)
+    if spec.behavior is None and up and down:  # KEDA writes one into its HPA where a direction is paused
+        history, stable = _highest(history, asked, now)
+        limited = max(least, min(stable, spec.max_replica_count, max(2 * replicas, 4)))
+    else:
+        history, stable = _stabilized(spec, history, asked, replicas, now)
+        limited = _limited(spec, history, stable, replicas, now, up=up, down=down)
     held = "" if stable == asked else "stabilization"
-    limited = _limited(spec, history, stable, replicas, now, up=up, down=down)
     if limited != stable:
         held = "rate" if least < limited < spec.max_replica_count else "bounds"
     return Recommendation(limited, asked, by, held, history)
 
 
 def changed(spec: Spec, history: History, before: int, after: int, now: float) -> History:
-    """Note a change that was made, for as long as a policy of its direction may ask for it."""
+    """Note a change that was made.
+
+    It takes the place of the last one that no policy of its direction asks for any more, as storeScaleEvent does: a
+    longer policy of the other direction sees the difference.
+    """
     if after == before:
         return history
     grew = after > before
     kept = history.ups if grew else history.downs
-    longest = max(limit.period_seconds for limit in (spec.scale_up if grew else spec.scale_down).policies)
-    events = (*(event for event in kept if event.at > now - longest), Point(now, abs(after - before)))
+    since = now - max(limit.period_seconds for limit in (spec.scale_up if grew else spec.scale_down).policies)
+    outdated = [place for place, event in enumerate(kept) if event.at < since]
+    place = outdated[-1] if outdated else len(kept)
+    events = (*kept[:place], Point(now, abs(after - before)), *kept[place + 1 :])
     return History(
         highs=history.highs,
         lows=history.lows,
@@ -142,6 +161,12 @@ def _stabilized(spec: Spec, history: History, asked: int, replicas: int, now: fl
     lowest, highest = lows[0].number, highs[0].number
     stable = max(replicas, lowest)
     return History(highs=highs, lows=lows, ups=history.ups, downs=history.downs), min(stable, highest)
+
+
+def _highest(history: History, asked: int, now: float) -> tuple[History, int]:
+    """Without a behavior: the highest recommendation of the window, even above what stands."""
+    highs = (*(p for p in history.highs if p.at >= now - _WINDOW and p.number > asked), Point(now, asked))
+    return History(highs=highs, lows=history.lows, ups=history.ups, downs=history.downs), highs[0].number
 
 
 def _limited(spec: Spec, history: History, wanted: int, replicas: int, now: float, *, up: bool, down: bool) -> int:
@@ -171,13 +196,13 @@ def _limit_down(rules: Rules, history: History, replicas: int, now: float) -> in
 def _up(limit: Limit, began_with: int) -> int:
     if limit.type == "Pods":
         return began_with + limit.value
-    return math.ceil(began_with * (1 + limit.value / 100) - _ROUNDING)
+    return math.ceil(began_with * (1 + limit.value / 100))
 
 
 def _down(limit: Limit, began_with: int) -> int:
     if limit.type == "Pods":
         return began_with - limit.value
-    return int(began_with * (1 - limit.value / 100) + _ROUNDING)
+    return int(began_with * (1 - limit.value / 100))
 
 
 def _began_with(limit: Limit, history: History, replicas: int, now: float) -> int:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from scheduler import hpa
-from scheduler.hpa import Failed, History, Point, Reading, Recommendation
+from scheduler.hpa import Failed, History, Reading, Recommendation
 from scheduler.scaledobject import Fallback, ScaledObject, Spec
 
 
@@ -38,7 +38,7 @@ class Decision:
 
 def first_memory(replicas: int, now: float) -> Memory:
     """Of a pool that is seen for the first time: what stands counts as the first recommendation."""
-    return Memory(since=now, active_at=None, history=History(highs=(Point(now, replicas),)))
+    return Memory(since=now, active_at=None, history=hpa.begun(replicas, now))
 
 
 def decide(
@@ -57,23 +57,23 @@ def decide(
 def poll(
     pool: ScaledObject, memory: Memory, readings: Sequence[Reading | Failed], replicas: int, now: float
 ) -> tuple[int, Memory, str]:
-    """KEDA's part, every pollingInterval: to and from zero (or idleReplicaCount), pauses, fallback.
+    """KEDA's part, every pollingInterval: to and from zero (or idleReplicaCount), and pauses.
 
     Returns the replicas, what to remember, and why.
     """
     spec = pool.spec
-    memory = _counted(memory, readings)
-    if pool.is_paused:
-        return _paused(pool, replicas), memory, "it is paused"
+    if pool.is_paused:  # KEDA deletes the HPA, and with it what that remembers
+        stands = _paused(pool, replicas)
+        return stands, replace(memory, history=hpa.begun(stands, now)), "it is paused"
     active = next((r for r in readings if not isinstance(r, Failed) and r.active), None)
     failed = next((r for r in readings if isinstance(r, Failed)), None)
-    if active is not None:
+    if active is not None or pool.is_forced:
+        why = active.why if active is not None else "its activation is forced"
         memory = replace(memory, active_at=now)
-        if (replicas == 0 or is_idle(spec, replicas)) and pool.may_scale_out:
-            return max(1, spec.min_replica_count), memory, active.why
-        return replicas, memory, active.why
-    if failed is not None:
-        return _failed(spec, memory, replicas, failed), memory, f"{failed.trigger} cannot be read: {failed.reason}"
+        rests = replicas == 0 or (spec.idle_replica_count is not None and replicas < spec.min_replica_count)
+        return max(1, spec.min_replica_count) if rests and pool.may_scale_out else replicas, memory, why
+    if failed is not None and (spec.fallback is None or spec.fallback.replicas):  # a fallback is the HPA's to follow
+        return replicas, memory, f"{failed.trigger} cannot be read: {failed.reason}"
     floor = spec.min_replica_count if spec.idle_replica_count is None else spec.idle_replica_count
     if replicas > floor and (spec.min_replica_count == 0 or spec.idle_replica_count is not None):
         return _rest(pool, memory, replicas, floor, now)
@@ -87,6 +87,7 @@ def sync(
 ) -> tuple[int, Memory, Recommendation]:
     """The HPA's part, for one replica and more; returns the replicas, what to remember, and how it came to that."""
     spec = pool.spec
+    memory = _counted(memory, readings)
     heard = [_replaced(spec, memory, reading, replicas) for reading in readings]
     made = hpa.recommend(spec, memory.history, heard, replicas, now, up=pool.may_scale_out, down=pool.may_scale_in)
     history = hpa.changed(spec, made.history, replicas, made.replicas, now)
@@ -130,13 +131,6 @@ def _paused(pool: ScaledObject, replicas: int) -> int:
     return replicas if pool.paused_replicas is None else pool.paused_replicas
 
 
-def _failed(spec: Spec, memory: Memory, replicas: int, failed: Failed) -> int:
-    """No trigger is active and one cannot be read: as many as there are, or the fallback's number."""
-    if spec.fallback is None or memory.failures[failed.trigger] < spec.fallback.failure_threshold:
-        return replicas
-    return _fallen_back(spec.fallback, replicas)
-
-
 def _fallen_back(fallback: Fallback, replicas: int) -> int:
     match fallback.behavior:
         case "static":
@@ -150,12 +144,12 @@ def _fallen_back(fallback: Fallback, replicas: int) -> int:
 
 
 def _replaced(spec: Spec, memory: Memory, reading: Reading | Failed, replicas: int) -> Reading | Failed:
-    """A trigger that failed often enough asks for the fallback's number."""
+    """A trigger that failed more than failureThreshold times in a row asks for the fallback's number."""
     fallback = spec.fallback
     if not isinstance(reading, Failed) or fallback is None:
         return reading
     times = memory.failures.get(reading.trigger, 0)
-    if times < fallback.failure_threshold:
+    if times <= fallback.failure_threshold:
         return reading
     asked = _fallen_back(fallback, replicas)
     template = "{0} cannot be read ({1} times now), so the fallback asks for {2}"

@@ -1,4 +1,4 @@
-"""The pools: one file each, with the Deployment that says how a replica runs and the ScaledObject that says how many."""
+"""The pools, one file each: a Deployment that says how a replica runs, a ScaledObject that says how many there are."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -24,15 +24,16 @@ _REFERENCE = re.compile(r"\$\(([A-Za-z_][A-Za-z0-9_]*)\)")
 class Pool:
     """A group of equal workers.
 
-    `command` starts one, with `$(NAME)` for variables; `env` is what its Deployment sets in so many words, the rest
-    comes from where it runs. `slots` is how many steps one replica works on at a time, `grace_seconds` how long it may
-    take to end.
+    `command` starts one, with `$(NAME)` for variables; `env` is what its Deployment sets in so many words, `names` are
+    the variables that hold the replica's name, the rest comes from where it runs. `slots` is how many steps one replica
+    works on at a time, `grace_seconds` how long it may take to end.
     """
 
     name: str
     namespace: str | None
     command: tuple[str, ...]
     env: Mapping[str, str]
+    names: tuple[str, ...]
     queues: tuple[str, ...]
     slots: int
     grace_seconds: float
@@ -94,12 +95,17 @@ def _pool(deployment: Mapping[str, Any], scaled: ScaledObject) -> Pool:
         namespace=scaled.metadata.namespace,
         command=command,
         env={item["name"]: item["value"] for item in worker.get("env", ()) if "value" in item},
+        names=tuple(item["name"] for item in worker.get("env", ()) if _is_name(item)),
         queues=queues,
         slots=int(slots),
         grace_seconds=float(pod.get("terminationGracePeriodSeconds", 30)),
         scaled=scaled,
         rules=tuple(triggers.parse(trigger, name) for trigger in scaled.spec.triggers),
     )
+
+
+def _is_name(variable: Mapping[str, Any]) -> bool:
+    return bool(variable.get("valueFrom", {}).get("fieldRef", {}).get("fieldPath") == "metadata.name")
 
 
 def _option(command: Sequence[str], *names: str) -> str | None:

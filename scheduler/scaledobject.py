@@ -7,7 +7,7 @@ HorizontalPodAutoscaler v2.
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic.alias_generators import to_camel
 from pydantic_core import to_json
 
@@ -18,7 +18,22 @@ PAUSED = "autoscaling.keda.sh/paused"
 PAUSED_REPLICAS = "autoscaling.keda.sh/paused-replicas"
 PAUSED_SCALE_IN = "autoscaling.keda.sh/paused-scale-in"
 PAUSED_SCALE_OUT = "autoscaling.keda.sh/paused-scale-out"
+FORCED = "autoscaling.keda.sh/force-activation"
+_TRUE = frozenset({"1", "t", "T", "true", "TRUE", "True"})  # what Go's strconv.ParseBool takes
+_FALSE = frozenset({"0", "f", "F", "false", "FALSE", "False"})
 
+
+def _quantity(value: Any) -> Any:
+    """Kubernetes writes a share as a number, or as a quantity: "0.05" or "50m"."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return float(value[:-1]) / 1000 if value.endswith("m") else float(value)
+    except ValueError:
+        raise ValueError(f"{value!r} is not a quantity such as 0.05 or 50m") from None
+
+
+Share = Annotated[float, BeforeValidator(_quantity), Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0)]
 Seconds = Annotated[float, Field(ge=0)]
 
@@ -41,7 +56,7 @@ class Rules(_Part):
     stabilization_window_seconds: Annotated[int, Field(ge=0, le=3600)]
     select_policy: Literal["Max", "Min", "Disabled"] = "Max"
     policies: Annotated[tuple[Limit, ...], Field(min_length=1)]
-    tolerance: Annotated[float, Field(ge=0)] = 0.1
+    tolerance: Share = 0.1
 
 
 def _percent(value: int) -> Limit:
@@ -66,14 +81,27 @@ class Behavior(_Part):
     scale_down: ScaleDown = ScaleDown()
 
 
+_DEFAULT_BEHAVIOR = Behavior()
+
+
 class HpaConfig(_Part):
     name: str | None = None
-    behavior: Behavior = Behavior()
+    behavior: Behavior | None = None
 
 
 class Advanced(_Part):
     restore_to_original_replica_count: bool = False
     horizontal_pod_autoscaler_config: HpaConfig = HpaConfig()
+    scaling_modifiers: Mapping[str, Any] = Field(default_factory=dict)
+
+    @field_validator("scaling_modifiers")
+    @classmethod
+    def _there_are_none(cls, given: Mapping[str, Any]) -> Mapping[str, Any]:
+        if given:
+            raise ValueError(
+                "is not supported: formulas over triggers are not evaluated here, the highest trigger wins"
+            )
+        return given
 
 
 class Fallback(_Part):
@@ -84,15 +112,28 @@ class Fallback(_Part):
     behavior: Literal["static", "currentReplicas", "currentReplicasIfHigher", "currentReplicasIfLower"] = "static"
 
 
+class AuthenticationRef(_Part):
+    """Who knows a trigger's secrets; only Kubernetes reads it."""
+
+    name: str
+    kind: str = "TriggerAuthentication"
+
+
 class Trigger(_Part):
     """A trigger as it stands there; its metadata is what scheduler.triggers understands."""
 
     type: str
     name: str | None = None
-    metadata: Mapping[str, str] = Field(default_factory=dict)
+    metadata: Mapping[str, str]
     metric_type: Literal["AverageValue", "Value"] = "AverageValue"
     use_cached_metrics: bool = False
-    authentication_ref: Mapping[str, Any] | None = None
+    authentication_ref: AuthenticationRef | None = None
+
+    @model_validator(mode="after")
+    def _may_be_cached(self) -> Self:
+        if self.use_cached_metrics and self.type == "cron":
+            raise ValueError("useCachedMetrics is not for a cron trigger")
+        return self
 
 
 class Target(_Part):
@@ -130,24 +171,42 @@ class Spec(_Part):
         return self
 
     @property
+    def behavior(self) -> Behavior | None:
+        """None: not given at all, for which the HPA has rules of its own."""
+        return self.advanced.horizontal_pod_autoscaler_config.behavior
+
+    @property
     def scale_up(self) -> ScaleUp:
-        return self.advanced.horizontal_pod_autoscaler_config.behavior.scale_up
+        return (self.behavior or _DEFAULT_BEHAVIOR).scale_up
 
     @property
     def scale_down(self) -> ScaleDown:
-        return self.advanced.horizontal_pod_autoscaler_config.behavior.scale_down
+        return (self.behavior or _DEFAULT_BEHAVIOR).scale_down
 
 
 class Metadata(_Part):
+    """`metadata`, with what a cluster adds to it and nobody here reads."""
+
     name: str
     namespace: str | None = None
     labels: Mapping[str, str] = Field(default_factory=dict)
     annotations: Mapping[str, str] = Field(default_factory=dict)
+    creation_timestamp: Any = None
+    deletion_grace_period_seconds: Any = None
+    deletion_timestamp: Any = None
+    finalizers: Any = None
+    generate_name: Any = None
+    generation: Any = None
+    managed_fields: Any = None
+    owner_references: Any = None
+    resource_version: Any = None
+    self_link: Any = None
+    uid: Any = None
 
     @model_validator(mode="after")
     def _pauses_are_right(self) -> Self:
-        for name in (PAUSED, PAUSED_SCALE_IN, PAUSED_SCALE_OUT):
-            if self.annotations.get(name, "false") not in {"true", "false"}:
+        for name in (PAUSED, PAUSED_SCALE_IN, PAUSED_SCALE_OUT, FORCED):
+            if self.annotations.get(name, "false") not in _TRUE | _FALSE:
                 raise ValueError(f'annotation {name} must be "true" or "false"')
         if not self.annotations.get(PAUSED_REPLICAS, "0").isdecimal():
             raise ValueError(f"annotation {PAUSED_REPLICAS} must be a number of replicas, in quotes")
@@ -161,6 +220,7 @@ class ScaledObject(_Part):
     kind: Literal["ScaledObject"]
     metadata: Metadata
     spec: Spec
+    status: Any = None
 
     @property
     def is_paused(self) -> bool:
@@ -181,8 +241,13 @@ class ScaledObject(_Part):
     def may_scale_out(self) -> bool:
         return not self._says(PAUSED_SCALE_OUT)
 
+    @property
+    def is_forced(self) -> bool:
+        """Whether it counts as active, whatever its triggers say."""
+        return self._says(FORCED)
+
     def _says(self, annotation: str) -> bool:
-        return self.metadata.annotations.get(annotation) == "true"
+        return self.metadata.annotations.get(annotation) in _TRUE
 
 
 def parse(document: Any) -> ScaledObject:

@@ -3,7 +3,9 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
+from scheduler import pools
 from scheduler.errors import ConfigurationError
 from storage import settings as storage_settings
 from storage.model import TERMINAL_JOB_STATES, JobState
@@ -17,6 +19,7 @@ class SchedulerSettings:
     """Where rows and objects are; the broker's address is for Celery, which reads CELERY_BROKER_URL by itself.
 
     `lease_seconds` as the workers have it. `kept_seconds`: how long ended jobs are kept, by state; missing: for ever.
+    `pools` is the folder with a file for each pool.
     """
 
     database: storage_settings.DatabaseSettings
@@ -24,11 +27,12 @@ class SchedulerSettings:
     log_level: str
     lease_seconds: float
     kept_seconds: Mapping[JobState, float]
+    pools: Path
 
 
 def from_env(env: Mapping[str, str]) -> SchedulerSettings:
     """Read DATABASE_URL, STORAGE_URL and AWS_*, CELERY_BROKER_URL, LOG_LEVEL (default INFO), LEASE_SECONDS (30),
-    RETENTION_DAYS (30, or by state: "succeeded=7,failed=90"; 0 keeps for ever).
+    RETENTION_DAYS (30, or by state: "succeeded=7,failed=90"; 0 keeps for ever), POOLS_DIR (deploy/k8s/pools).
 
     Raises ConfigurationError, of this package or of storage, with one line that names the variable.
     """
@@ -43,7 +47,15 @@ def from_env(env: Mapping[str, str]) -> SchedulerSettings:
         log_level=level,
         lease_seconds=_lease_seconds(env.get("LEASE_SECONDS") or "30"),
         kept_seconds=_kept_seconds(env.get("RETENTION_DAYS") or str(DEFAULT_DAYS)),
+        pools=_pools(env.get("POOLS_DIR")),
     )
+
+
+def _pools(raw: str | None) -> Path:
+    folder = Path(raw) if raw else pools.FOLDER
+    if not folder.is_dir():
+        raise ConfigurationError(f"POOLS_DIR must be a folder with a .yaml file for each pool, and {folder} is none")
+    return folder
 
 
 def _lease_seconds(raw: str) -> float:

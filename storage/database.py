@@ -92,15 +92,25 @@ class Database:
             yield PlatformTx(connection=connection)
 
     @contextmanager
+    def platform_snapshot(self) -> Iterator[PlatformTx]:
+        """For several questions of the platform about one moment."""
+        with _as_ours(), self._snapshots.begin() as connection:
+            yield PlatformTx(connection=connection)
+
+    @contextmanager
     def listen(self, channel: str) -> Iterator["psycopg.Connection[Any]"]:
         """A connection of its own that LISTENs; read it with `notifies(timeout=…)`."""
         try:
-            target = make_conninfo(self.settings.direct_url, connect_timeout=5, **_KEEPALIVE)
-            with psycopg.connect(target, autocommit=True) as connection:
+            with self.connect_directly() as connection:
                 connection.execute(psycopg.sql.SQL("LISTEN {}").format(psycopg.sql.Identifier(channel)))
                 yield connection
         except psycopg.OperationalError as exc:
             raise DatabaseUnavailable(str(exc).strip()) from exc
+
+    def connect_directly(self) -> "psycopg.Connection[Any]":
+        """A connection of the caller's own, past a transaction pooler. Raises psycopg.OperationalError."""
+        target = make_conninfo(self.settings.direct_url, connect_timeout=5, **_KEEPALIVE)
+        return psycopg.connect(target, autocommit=True)
 
     def check(self) -> None:
         """Raise DatabaseUnavailable unless the server answers."""

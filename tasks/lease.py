@@ -16,12 +16,14 @@ from celery.worker import state
 from storage import losses, runnable, steps
 from storage.errors import LeaseLost, StorageError
 from storage.model import PublicError, StepId, TenantId
-from tasks import process
+from tasks import presence, process
 from tasks.names import KINDS
+from tasks.presence import Presence
 
 log = logging.getLogger(__name__)
 
 TICK_SECONDS = 1.0
+CLOSING_SECONDS = 1.0  # how long a worker that must go at once has to stop taking what is new
 TIMED_OUT = PublicError(code="timed_out", message="the step took longer than its kind allows and was stopped")
 STOPPED = PublicError(code="worker_stopped", message="the worker was told to stop before the step had ended")
 
@@ -33,7 +35,8 @@ class LeaseKeeper(bootsteps.StartStopStep):
 
     It asks Celery which requests are active, so a slot whose process died is not renewed, and a step deep in C code is.
     It also ends steps that go on although their job is canceled. It is never stopped: a worker that was told to stop
-    renews until its last step has ended, or until its grace is over and what still runs is handed back.
+    renews until its last step has ended, or until its grace is over and what still runs is handed back. SIGQUIT ends
+    that grace, or stops a worker without any: for one that must go at once.
     """
 
     requires = ("celery.worker.components:Pool",)
@@ -41,27 +44,44 @@ class LeaseKeeper(bootsteps.StartStopStep):
     def __init__(self, parent: Any, **_: Any) -> None:
         self._thread = threading.Thread(target=self._keep, name="lease-keeper", daemon=True)
         self._hander = threading.Thread(target=self._hand_back_in_time, name="hand-back", daemon=True)
+        self._at_once = threading.Event()
+        self._closed = threading.Event()
+        self._presence = Presence(sorted(parent.app.amqp.queues.consume_from), parent.concurrency)
 
     def start(self, parent: Any) -> None:
         process.clear_old_scratch()
+        signal.signal(signal.SIGQUIT, self._stop_at_once)  # instead of Celery's, which drops what runs
+        self._presence.tell()
         self._thread.start()
 
     def close(self, parent: Any) -> None:
         """Called when the worker is told to stop, before anything ends: others get at once what it has not begun."""
         begun = set(steps_of(state.active_requests))
         hints = [step for step in steps_of(state.reserved_requests) if step not in begun]
+        presence.stopping()
         if hints:
             _give_back(hints)
-        self._hander.start()
+        self._closed.set()
+        self._begin_to_hand_back()
 
     def stop(self, parent: Any) -> None:
         """Nothing: see the class."""
+
+    def _stop_at_once(self, *_: object) -> None:
+        self._at_once.set()
+        state.should_stop = os.EX_OK  # Celery's own way to stop warmly: so that nothing new begins
+        self._begin_to_hand_back()
+
+    def _begin_to_hand_back(self) -> None:
+        with contextlib.suppress(RuntimeError):  # it was begun before
+            self._hander.start()
 
     def _keep(self) -> None:
         interval = process.current().settings.lease_seconds / 3
         tick, renewed = threading.Event(), 0.0
         while not tick.wait(min(TICK_SECONDS, interval)):
             try:
+                self._presence.tell()
                 held = steps_of(state.active_requests)
                 if held and time.monotonic() - renewed >= interval - TICK_SECONDS / 2:
                     _renew(held)
@@ -111,7 +131,8 @@ class LeaseKeeper(bootsteps.StartStopStep):
         The process ends here rather than in Celery's own way, which may wait for half a minute.
         """
         here = process.current()
-        time.sleep(here.settings.stop_grace_seconds)
+        self._at_once.wait(here.settings.stop_grace_seconds)
+        self._closed.wait(CLOSING_SECONDS)
         process.note_hand_back()
         for slot in slots():
             _kill(slot)
@@ -119,6 +140,7 @@ class LeaseKeeper(bootsteps.StartStopStep):
             _hand_back_all()
         except StorageError as exc:  # then the leases run out
             log.warning("lease.not_handed_back reason=%s", exc)
+        presence.gone()
         process.clear_scratch(here.worker)
         logging.shutdown()
         os._exit(os.EX_OK)

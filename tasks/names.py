@@ -1,4 +1,4 @@
-"""The vocabulary: kinds of work, their parameters and limits, queues, worker pools, priorities, templates. Pure."""
+"""The vocabulary: kinds of work, their parameters and limits, queues, priorities, templates. Pure."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +13,8 @@ KINDS_GROUP = "millrace.kinds"  # the entry-point group in which installed packa
 
 
 class Queue(StrEnum):
+    """The queues; which workers serve them stands in the pools' files, deploy/k8s/pools/."""
+
     IMAGES = "images"
     AI = "ai"
     CALLS = "calls"
@@ -32,25 +34,6 @@ class Priority(StrEnum):
     @classmethod
     def of_rank(cls, rank: int) -> "Priority":
         return next(priority for priority in cls if priority.rank == rank)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Pool:
-    """A group of equal worker processes: `concurrency` slots, `prefetch` messages held back per slot."""
-
-    queues: tuple[Queue, ...]
-    pool: Literal["prefork", "threads"]
-    concurrency: int
-    prefetch: int
-
-
-# The one place that says how many work on what. Waiting for third parties needs threads, computing needs processes.
-POOLS: Mapping[str, Pool] = {
-    "images": Pool(queues=(Queue.IMAGES,), pool="prefork", concurrency=2, prefetch=1),
-    "ai": Pool(queues=(Queue.AI,), pool="prefork", concurrency=1, prefetch=1),
-    "calls": Pool(queues=(Queue.CALLS,), pool="threads", concurrency=32, prefetch=1),
-    "default": Pool(queues=(Queue.DEFAULT,), pool="prefork", concurrency=2, prefetch=4),
-}
 
 
 class Params(BaseModel):

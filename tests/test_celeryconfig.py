@@ -9,7 +9,8 @@ import pytest
 from celery.app.defaults import NAMESPACES, flatten
 
 import celeryconfig
-from tasks.names import KINDS, POOLS, Queue
+from scheduler.pools import load
+from tasks.names import KINDS, Queue
 
 SETTINGS = {name for name in vars(celeryconfig) if name.islower() and not name.startswith("_") and name != "os"}
 
@@ -24,7 +25,7 @@ def test_the_queues_are_those_of_the_vocabulary() -> None:
 
 
 def test_every_queue_has_a_pool_and_every_kind_a_queue() -> None:
-    served = [queue for pool in POOLS.values() for queue in pool.queues]
+    served = [queue for pool in load().values() for queue in pool.queues]
     assert sorted(served) == sorted(Queue)
     assert {kind.queue for kind in KINDS.values()} <= set(Queue)
 

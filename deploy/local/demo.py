@@ -20,7 +20,8 @@ from api.client import Job, Millrace, MillraceError
 from api.client.sending import OnSent
 from deploy.local.settings import Settings, from_env
 from deploy.local.stack import Running, find_running, running_platform
-from tasks.names import KINDS, POOLS
+from scheduler import pools
+from tasks.names import KINDS
 
 SAMPLES = Path(deploy.__file__).parent / "photos"
 OUTPUT = Path("millrace-demo")
@@ -148,7 +149,7 @@ def _log(job: Job | None, home: Path) -> Path:
         return home / "log" / "api.log"
     for step in job.steps.values():
         if step.state != "succeeded" and step.kind in KINDS:
-            pool = next(name for name, pool in POOLS.items() if KINDS[step.kind].queue in pool.queues)
+            pool = next(name for name, pool in pools.load().items() if KINDS[step.kind].queue in pool.queues)
             return home / "log" / f"worker-{pool}.log"
     return home / "log"
 

@@ -9,6 +9,9 @@ from signal import SIGTERM, Signals
 
 from deploy.local import logs
 
+GRACE_SECONDS = 4.0
+"""How long a part has to stop before it is killed, where nothing else is said."""
+
 Ready = Callable[[int], bool]
 """Asked every few milliseconds, with the length of the log when this run of the program began."""
 
@@ -45,7 +48,7 @@ class Part:
     after: tuple[str, ...] = ()
     ready_seconds: float = 30.0
     stop_signal: Signals = SIGTERM
-    grace_seconds: float = 4.0
+    grace_seconds: float = GRACE_SECONDS
     uid: int | None = None
     leaves: tuple[Path, ...] = ()
     prepare: Callable[[], None] | None = None

@@ -1,4 +1,4 @@
-"""Our own processes on one machine: the steps that prepare the servers, the API, the scheduler, the workers, Flower."""
+"""Our own processes on one machine: the steps that prepare the servers, the API, the scheduler, the scaler, Flower."""
 
 import sys
 from collections.abc import Collection, Mapping
@@ -7,9 +7,8 @@ from pathlib import Path
 
 import deploy
 from deploy.local import private
-from deploy.local.part import Layer, Part, Ready, never, when_http_ok, when_logged
+from deploy.local.part import GRACE_SECONDS, Layer, Part, Ready, never, when_http_ok, when_logged
 from deploy.local.settings import Settings
-from tasks.names import POOLS, Pool
 
 PORTS = ("api", "flower")
 
@@ -19,8 +18,8 @@ ROOT = Path(deploy.__file__).parent.parent
 READY_SECONDS = 60.0
 """A slow machine imports slowly; a part that cannot start says so by dying."""
 
-WORKER = {"STOP_GRACE_SECONDS": "2.5"}
-"""Less than the supervisor's own grace: what a stopping worker has not done it hands back, and is not killed with."""
+SCALER_GRACE_SECONDS = 6.0
+"""For the scaler to stop its workers in, which first end, and then hand back, what they have begun."""
 
 EMBEDDED = frozenset({"postgres", "valkey", "s3"})
 
@@ -62,7 +61,7 @@ def parts(
         *_steps(home, env),
         _api(home, env, ports["api"]),
         _scheduler(home, env),
-        *(_worker(home, env, name, pool) for name, pool in POOLS.items()),
+        _scaler(home, env),
         _flower(home, env, ports["flower"]),
     ]
     absent = EMBEDDED - frozenset(servers)
@@ -88,26 +87,23 @@ def _scheduler(home: Path, env: Mapping[str, str]) -> Part:
     return _part(home, env, "scheduler", "scheduler", "run", after=("migrate", "bucket", "valkey"), ready=ready)
 
 
-def _worker(home: Path, env: Mapping[str, str], pool_name: str, pool: Pool) -> Part:
-    name = f"worker-{pool_name}"
+def _scaler(home: Path, env: Mapping[str, str]) -> Part:
+    """The scaler starts the workers; it is ready when they are."""
     return _part(
         home,
         env,
-        name,
-        *("celery", "-A", "tasks.app", "worker"),
-        *("-n", f"{pool_name}@%h"),
-        *("-Q", ",".join(pool.queues)),
-        *("-P", pool.pool),
-        *("-c", str(pool.concurrency)),
-        *("--prefetch-multiplier", str(pool.prefetch)),
-        *("--loglevel", "INFO"),
-        "--without-gossip",
-        "--without-mingle",
-        "-E",
-        more=WORKER,
+        "scaler",
+        *("scheduler", "scale", "--stop-workers"),
+        *("--folder", str(workers_folder(home)), "--logs", str(home / "log")),
         after=("migrate", "valkey"),  # not sooner: a message of the last run must not meet an old schema
-        ready=when_logged(_log(home, name), " ready."),
+        ready=when_logged(_log(home, "scaler"), "scale.ready"),
+        grace_seconds=SCALER_GRACE_SECONDS,
     )
+
+
+def workers_folder(home: Path) -> Path:
+    """Where the scaler keeps its notes of the workers that it has started."""
+    return home / "workers"
 
 
 def _flower(home: Path, env: Mapping[str, str], port: int) -> Part:
@@ -130,17 +126,18 @@ def _part(
     after: tuple[str, ...],
     layer: Layer = Layer.PROCESS,
     ready: Ready = never,
-    more: Mapping[str, str] | None = None,
+    grace_seconds: float = GRACE_SECONDS,
 ) -> Part:
     return Part(
         name=name,
         layer=layer,
         argv=(sys.executable, "-m", *command),
-        env={**(more or {}), **env},
+        env=env,
         cwd=ROOT,
         log=_log(home, name),
         ready=ready,
         ready_seconds=READY_SECONDS,
+        grace_seconds=grace_seconds,
         after=after,
     )
 

@@ -15,6 +15,7 @@ from deploy.local.ports import claimed
 from deploy.local.running import running
 from deploy.local.settings import Settings, from_env
 from deploy.local.supervisor import Say, Supervisor
+from scheduler.processes import notes
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,7 +57,7 @@ def find_running(home: Path) -> Running | None:
         content = json.loads(_run_file(home).read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
         return None
-    return Running(**content)
+    return _with_workers(Running(**content), home)
 
 
 @contextlib.contextmanager
@@ -74,7 +75,7 @@ def supervised(settings: Settings, *, say: Say) -> Iterator[tuple[Running, Super
         with running(home, [*server_parts, *own_parts], say=say, changed=file.update) as supervisor:
             try:
                 key = (home / "key").read_text(encoding="utf-8").strip()
-                yield file.publish(_running(ports, key, leading)), supervisor
+                yield _with_workers(file.publish(_running(ports, key, leading)), home), supervisor
             finally:
                 file.withdraw()  # before anything stops: nobody shall be led to half a platform
 
@@ -115,6 +116,12 @@ class _RunFile:
         content: dict[str, Any] = dataclasses.asdict(current)
         private.write(self._path, json.dumps(content, indent=2) + "\n")
         return current
+
+
+def _with_workers(found: Running, home: Path) -> Running:
+    """The same, with the workers that the scaler has started by now: they come and go."""
+    workers = {f"worker-{note.replica}": note.pid for note in notes(processes.workers_folder(home))}
+    return dataclasses.replace(found, processes={**found.processes, **workers})
 
 
 def _running(ports: Mapping[str, int], key: str, leading: Mapping[str, str]) -> Running:

@@ -223,8 +223,9 @@ class Supervisor:
     def _trim_logs(self) -> None:
         while not self._stopping:
             self._wait_until(lambda: False, timeout=self._pace.trim_every)
-            for part in self._parts:
-                logs.trim(part.log)
+            for folder in {part.log.parent for part in self._parts}:
+                for log in folder.glob("*.log"):  # those of the workers as well, which are the scaler's
+                    logs.trim(log)
 
 
 def _block(part: Part, what: str) -> str:

@@ -3,7 +3,6 @@ from pathlib import Path
 from deploy.local import processes, stack
 from deploy.local.processes import environment
 from deploy.local.settings import Settings
-from tasks.names import POOLS
 
 PORTS = {"api": 12001, "flower": 12002}
 EMBEDDED = {
@@ -48,14 +47,6 @@ def test_the_secret_key_stays_the_same_and_can_be_given(home: Path) -> None:
     assert len(first) >= 32
     assert environment(Settings(home=home), EMBEDDED, PORTS)["SECRET_KEY"] == first
     assert environment(Settings(home=home, environ={"SECRET_KEY": "mine"}), EMBEDDED, PORTS)["SECRET_KEY"] == "mine"
-
-
-def test_every_pool_has_a_worker_that_takes_its_queues(home: Path) -> None:
-    parts = {part.name: part for part in processes.parts(Settings(home=home), EMBEDDED, PORTS, processes.EMBEDDED)}
-    for name, pool in POOLS.items():
-        argv = parts[f"worker-{name}"].argv
-        assert argv[argv.index("-Q") + 1] == ",".join(pool.queues)
-        assert argv[argv.index("-c") + 1] == str(pool.concurrency)
 
 
 def test_every_part_waits_for_parts_that_exist(home: Path) -> None:

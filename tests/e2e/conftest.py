@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx2
 import pytest
@@ -26,8 +27,12 @@ def hook(third_party: Sink) -> Sink:
 
 
 @pytest.fixture(scope="module")
-def platform(tmp_path_factory: pytest.TempPathFactory, third_party: Sink) -> Iterator[Running]:
-    home = tmp_path_factory.mktemp("platform")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("platform")
+
+
+@pytest.fixture(scope="module")
+def platform(home: Path, third_party: Sink) -> Iterator[Running]:
     env = {
         **os.environ,
         "MILLRACE_HOME": str(home),

@@ -12,7 +12,9 @@ import psutil
 import psycopg
 from PIL import Image
 
+from deploy.local.processes import workers_folder
 from deploy.local.stack import Running
+from scheduler import processes
 from tests.sink import Answer, Sink
 from tests.waiting import until
 
@@ -104,12 +106,13 @@ def test_many_jobs_from_many_clients_are_each_done_exactly_once(http: httpx2.Cli
     assert attempts == (200, 200)
 
 
-def test_what_a_killed_worker_held_is_done_by_another(http: httpx2.Client, platform: Running) -> None:
+def test_what_a_killed_worker_held_is_done_by_another(http: httpx2.Client, home: Path) -> None:
     job_id = submit(http, {"steps": {"say": {"kind": "echo", "sleep_seconds": 2}}})
     until(lambda: http.get(f"/v1/jobs/{job_id}").json()["state"] == "running")
-    victim = psutil.Process(platform.processes["worker-default"])
-    for process in (victim, *victim.children(recursive=True)):
-        process.kill()
+    notes = processes.notes(workers_folder(home))
+    for victim in [psutil.Process(note.pid) for note in notes if note.pool == "default"]:
+        for process in (victim, *victim.children(recursive=True)):
+            process.kill()
     job = ended(http, job_id)
     assert job["state"] == "succeeded"
     assert [attempt["outcome"] for attempt in job["steps"]["say"]["attempts"]] == ["lost", "succeeded"]

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tasks.names import POOLS
 from tests.faults import stack as stacks
 from tests.faults.load import PHOTO, PICTURE, Load, accept, all_ended, chain
+from tests.faults.mishaps import WORKERS
 from tests.faults.stack import BROKERS, Stack
 
 
@@ -21,7 +21,7 @@ def running_stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempP
 def stack(running_stack: Stack) -> Iterator[Stack]:
     """The same, after a job of every sort has gone through it; if they do not, the test before has left it so."""
     if not is_well(running_stack):
-        for part in ("api", "scheduler", *(f"worker-{pool}" for pool in POOLS)):
+        for part in ("api", "scheduler", *WORKERS):
             running_stack.kill(part)  # so that no more than one test suffers from it
         pytest.fail("the platform had not recovered from the test before; its processes are started again")
     yield running_stack

@@ -26,7 +26,7 @@ from deploy.local.stack import Running, find_running, running_platform
 from storage.objects.boto import s3_client
 from storage.objects.settings import from_env as object_settings
 from tasks.names import Queue
-from tests import hostile
+from tests import hostile, pools
 from tests.faults import rabbit
 from tests.faults.proxy import Proxy, proxied
 from tests.faults.store import Store, fronted
@@ -77,9 +77,14 @@ class Stack:
         return until(lambda: self.processes().get(part), seconds=30)
 
     def processes(self) -> dict[str, int]:
-        """The current process numbers by part: api, scheduler, worker-…, postgres, flower, s3, and the broker's."""
+        """The current process numbers by part: api, scheduler, worker-…, postgres, flower, s3, and the broker's.
+
+        There is one worker per pool, which is called by the pool's name alone.
+        """
         found = find_running(self.home)
-        return {**self.outside, **(found.processes if found else {})}
+        running = found.processes if found else {}
+        workers = {name.rpartition("-")[0]: pid for name, pid in running.items() if name.startswith("worker-")}
+        return {**self.outside, **running, **workers}
 
     def family(self, part: str) -> list[psutil.Process]:
         """The part's process and all below it."""
@@ -154,6 +159,8 @@ def stack(home: Path, broker: str) -> Iterator[Stack]:
             "LEASE_SECONDS": str(LEASE_SECONDS),
             "OUTBOUND_ALLOW": third_party.host,
             "CANCEL_GRACE_SECONDS": "1",
+            "STOP_GRACE_SECONDS": "2.5",
+            "POOLS_DIR": str(pools.fixed(home / "pools")),
             "PYTHONPATH": hostile.installed(home / "packages"),
         }
         at = home / "platform"

@@ -11,7 +11,7 @@ from sqlalchemy.engine import make_url
 
 from storage.errors import DatabaseUnavailable
 from storage.migrate import upgrade
-from storage.tables import metadata
+from storage.platform_tables import metadata
 
 
 def test_the_migrated_schema_is_what_the_tables_say(database_url: str) -> None:
@@ -45,7 +45,7 @@ def test_migrating_twice_and_at_once_does_no_harm(database_url: str) -> None:
     with ThreadPoolExecutor(3) as pool:
         list(pool.map(upgrade, [database_url] * 3))
     with psycopg.connect(database_url) as connection:
-        assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [("0002",)]
+        assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [("0003",)]
 
 
 def test_a_database_that_is_away_is_told_in_one_line() -> None:

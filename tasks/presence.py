@@ -1,0 +1,52 @@
+"""Tells the database that this worker lives: which queues it serves, with how many slots."""
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+
+from storage import workers
+from storage.database import PlatformTx
+from storage.errors import StorageError
+from tasks import process
+
+log = logging.getLogger(__name__)
+
+LEASES = 2  # a worker that has said nothing for so many leases is not counted any more
+
+
+class Presence:
+    """What this worker is; to be told by its parent process. A database that is away is told later."""
+
+    def __init__(self, queues: Sequence[str], slots: int) -> None:
+        self._queues = tuple(queues)
+        self._slots = slots
+        self._told = float("-inf")
+
+    def tell(self) -> None:
+        """Say that it lives, if that was not said lately."""
+        seconds = process.current().settings.lease_seconds
+        if time.monotonic() - self._told < seconds / 3:
+            return
+        self._told = time.monotonic()
+        name = process.current().worker
+        _say(lambda tx: workers.seen(tx, name, queues=self._queues, slots=self._slots, for_seconds=LEASES * seconds))
+
+
+def stopping() -> None:
+    """Say that this worker begins nothing new."""
+    name = process.current().worker
+    _say(lambda tx: workers.stopping(tx, name))
+
+
+def gone() -> None:
+    """Say that this worker has ended."""
+    name = process.current().worker
+    _say(lambda tx: workers.gone(tx, name))
+
+
+def _say(what: Callable[[PlatformTx], None]) -> None:
+    try:
+        with process.current().database.platform() as tx:
+            what(tx)
+    except StorageError as exc:
+        log.warning("presence.untold reason=%s", exc)
