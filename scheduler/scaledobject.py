@@ -7,7 +7,16 @@ HorizontalPodAutoscaler v2.
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic.alias_generators import to_camel
 from pydantic_core import to_json
 
@@ -33,6 +42,13 @@ def _quantity(value: Any) -> Any:
         raise ValueError(f"{value!r} is not a quantity such as 0.05 or 50m") from None
 
 
+def _some(items: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Not Field(min_length=1), which adds its flaw to those of the items."""
+    if not items:
+        raise ValueError("must have at least one")
+    return items
+
+
 Share = Annotated[float, BeforeValidator(_quantity), Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0)]
 Seconds = Annotated[float, Field(ge=0)]
@@ -55,7 +71,7 @@ class Rules(_Part):
 
     stabilization_window_seconds: Annotated[int, Field(ge=0, le=3600)]
     select_policy: Literal["Max", "Min", "Disabled"] = "Max"
-    policies: Annotated[tuple[Limit, ...], Field(min_length=1)]
+    policies: Annotated[tuple[Limit, ...], AfterValidator(_some)]
     tolerance: Share = 0.1
 
 
@@ -65,7 +81,7 @@ def _percent(value: int) -> Limit:
 
 class ScaleUp(Rules):
     stabilization_window_seconds: Annotated[int, Field(ge=0, le=3600)] = 0
-    policies: Annotated[tuple[Limit, ...], Field(min_length=1)] = (
+    policies: Annotated[tuple[Limit, ...], AfterValidator(_some)] = (
         _percent(100),
         Limit(type="Pods", value=4, periodSeconds=15),
     )
@@ -73,7 +89,7 @@ class ScaleUp(Rules):
 
 class ScaleDown(Rules):
     stabilization_window_seconds: Annotated[int, Field(ge=0, le=3600)] = 300
-    policies: Annotated[tuple[Limit, ...], Field(min_length=1)] = (_percent(100),)
+    policies: Annotated[tuple[Limit, ...], AfterValidator(_some)] = (_percent(100),)
 
 
 class Behavior(_Part):
@@ -157,7 +173,7 @@ class Spec(_Part):
     max_replica_count: Annotated[int, Field(ge=1)] = 100
     fallback: Fallback | None = None
     advanced: Advanced = Advanced()
-    triggers: Annotated[tuple[Trigger, ...], Field(min_length=1)]
+    triggers: Annotated[tuple[Trigger, ...], AfterValidator(_some)]
 
     @model_validator(mode="after")
     def _counts_fit(self) -> Self:

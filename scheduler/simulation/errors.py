@@ -15,5 +15,3 @@ class UnknownPool(SchedulerError):
     """There is no pool of that name; the message names the nearest."""
 
 
-class ExtraMissing(SchedulerError):
-    """NumPy, Numba or Matplotlib are not installed; the message says how they are."""

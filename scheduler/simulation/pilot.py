@@ -68,7 +68,7 @@ class Pilot:
 
 def pilot(steered: Policy, *, lazy: bool = True) -> Pilot:
     """At the wheel of a pool that has no replicas yet."""
-    plain = not steered.scaled.is_paused and steered.scaled.spec.idle_replica_count is None
+    plain = not (steered.scaled.is_paused or steered.scaled.is_forced) and steered.scaled.spec.idle_replica_count is None
     return Pilot(steered, beat_of(steered), policy.first_memory(0, 0.0), lazy=lazy and plain)
 
 
@@ -125,7 +125,8 @@ def _stops_of_depth(p: Pilot, depth: Depth, tick: int) -> Stops:
     if p.replicas == 0 or p.asked < 0:
         return stops
     low, high = _range(p, depth)
-    patience = floor(p.policy.scaled.spec.cooldown_period / p.beat.tick)
+    spec = p.policy.scaled.spec
+    patience = FOREVER if spec.min_replica_count else floor(spec.cooldown_period / p.beat.tick)
     return stops._replace(until=max(tick + 1, int(p.until)), low=low, high=high, patience=patience)
 
 
@@ -163,13 +164,13 @@ def _decide(p: Pilot, readings: Sequence[Reading], tick: int, now: float) -> int
 
 def _rest(p: Pilot, spec: Spec, readings: Sequence[Reading]) -> None:
     """Nothing has changed: find out for how long the same readings would change nothing either."""
-    asked = _asked(spec, readings, p.replicas)
-    highs = p.memory.history.highs
-    if asked == p.replicas:
-        p.asked, p.until = asked, float(FOREVER)
-    elif asked < p.replicas and highs and highs[0].number >= p.replicas:
-        ends = highs[0].at + spec.scale_down.stabilization_window_seconds
-        p.asked, p.until = asked, (ends - 1e-6) / p.beat.tick
+    asked, highs = _asked(spec, readings, p.replicas), p.memory.history.highs
+    if asked > p.replicas or not highs or highs[0].number < p.replicas:
+        return
+    if spec.behavior is None and highs[0].number > p.replicas != spec.max_replica_count:
+        return  # without a behavior the HPA goes up to the highest recommendation of the window
+    ends = highs[0].at + spec.scale_down.stabilization_window_seconds
+    p.asked, p.until = asked, FOREVER if asked == p.replicas else (ends - 1e-6) / p.beat.tick
 
 
 def _make_up(p: Pilot) -> None:
@@ -187,6 +188,8 @@ def _make_up(p: Pilot) -> None:
 
 def _is_over(p: Pilot, spec: Spec, tick: int) -> bool:
     """Whether the cooldown may be: it counts from the last tick that was active."""
+    if spec.min_replica_count > 0:
+        return False
     return p.active < 0 or (tick - p.active) * p.beat.tick > spec.cooldown_period - 1e-6
 
 

@@ -22,6 +22,7 @@ RECENT, LONGER, ENOUGH = 300.0, 3600.0, 20  # service times: of this window, or 
 
 ARRIVED, STARTED, HEAPED, GONE, ENDED_RECENT, ENDED_LONGER, IN_1M, IN_5M, OVER, TICK, ACTIVE = range(11)
 BUSY, LONGEST, WAITED, SECONDS, SUM_RECENT, SQUARES_RECENT, SUM_LONGER, SQUARES_LONGER = range(8)
+N_COUNTS, N_SUMS = 11, 8
 
 
 class Desk(NamedTuple):
@@ -45,6 +46,27 @@ class Desk(NamedTuple):
     served: Floats
     waits: Ints
     course: Floats
+
+
+class Sizes(NamedTuple):
+    """How long the arrays are."""
+
+    slots: int
+    replicas: int
+    gone: int
+    flow: int
+    served: int
+    rows: int
+
+
+class Book(NamedTuple):
+    """All state in two arrays, and the same by its names."""
+
+    ints: Ints
+    floats: Floats
+    sizes: Sizes
+    desk: Desk
+    source: Source
 
 
 class Pace(NamedTuple):
@@ -98,30 +120,44 @@ def pace(tick: float, seconds: float) -> Pace:
     return Pace(tick, intervals, *windows, max(tick, seconds / BINS))
 
 
-def desk(trace: Trace, world: World, at: Pace, most: int) -> tuple[Desk, Source]:
+def book(trace: Trace, world: World, at: Pace, most: int) -> Book:
     """Nothing there yet, and room for `most` replicas."""
-    slots = most * world.slots
-    made = Desk(
-        counts=np.zeros(11, np.int64),
-        sums=np.zeros(8),
-        heap=np.zeros(slots, np.int64),
-        free_at=np.zeros(slots),
-        serving=np.full(slots, -1.0),
-        asked_at=np.full(most, -1.0),
-        ready_at=np.zeros(most),
-        gone_until=np.zeros(slots),
-        gone_serving=np.zeros(slots),
-        flow=np.zeros(at.five + at.intervals, np.int64),
-        served=np.zeros((at.longer + at.intervals, 3)),
-        waits=np.zeros(BUCKETS, np.int64),
-        course=np.zeros((BINS + 1, 4)),
+    slots, begun = most * world.slots, source(trace, world)
+    sizes = Sizes(slots, most, 4 * slots + 1024, at.five + at.intervals, at.longer + at.intervals, len(trace.begins))
+    made = _opened(sizes)
+    made.desk.serving[:] = made.desk.asked_at[:] = -1.0
+    for mine, theirs in zip(made.source, begun, strict=True):
+        mine[:] = theirs
+    return made
+
+
+def with_room(old: Book, gone: int) -> Book:
+    """The same with room for so many slots whose replica was told to go."""
+    if gone <= old.sizes.gone:
+        return old
+    made = _opened(old.sizes._replace(gone=2 * gone))
+    for mine, theirs in zip((*made.desk, *made.source), (*old.desk, *old.source), strict=True):
+        mine[: len(theirs)] = theirs
+    return made
+
+
+def _opened(sizes: Sizes) -> Book:
+    ints = np.zeros(N_COUNTS + BUCKETS + sizes.slots + sizes.flow + sizes.rows + 8, np.int64)
+    floats = np.zeros(
+        N_SUMS + 4 * (BINS + 1) + 2 * (sizes.slots + sizes.replicas + sizes.gone) + 3 * sizes.served + 3 * sizes.rows + 2
     )
-    return made, source(trace, world)
+    return Book(ints, floats, sizes, _desk(ints, floats, sizes), _source(ints, floats, sizes))
 
 
 @compiled
-def run_on(d: Desk, src: Source, at: Pace, stops: Stops, world: tuple[float, float, float], replicas: int) -> Seen:
-    """Go on to the next tick at which there is a reason to stop; `world` is (service mean, its spread, wait target)."""
+def run_on(
+    ints: Ints, floats: Floats, sizes: Sizes, at: Pace, stops: Stops, world: tuple[float, float, float], replicas: int
+) -> Seen:
+    """Go on to the next tick at which there is a reason to stop; `world` is (service mean, its spread, wait target).
+
+    Takes a Book's parts: to hand over each array by itself would take longer than most ticks do.
+    """
+    d, src = _desk(ints, floats, sizes), _source(ints, floats, sizes)
     tick = d.counts[TICK]
     while True:
         tick += 1
@@ -143,6 +179,37 @@ def run_on(d: Desk, src: Source, at: Pace, stops: Stops, world: tuple[float, flo
             or tick - d.counts[ACTIVE] >= stops.patience
         ):
             return _seen(d, src, at, tick, now, runnable, running)
+
+
+@compiled
+def _desk(ints: Ints, floats: Floats, sizes: Sizes) -> Desk:
+    """The first part of a book, by its names."""
+    counts, rest = ints[:N_COUNTS], ints[N_COUNTS:]
+    waits, rest = rest[:BUCKETS], rest[BUCKETS:]
+    heap, rest = rest[: sizes.slots], rest[sizes.slots :]
+    flow = rest[: sizes.flow]
+    sums, left = floats[:N_SUMS], floats[N_SUMS:]
+    course, left = left[: 4 * (BINS + 1)].reshape((BINS + 1, 4)), left[4 * (BINS + 1) :]
+    free_at, left = left[: sizes.slots], left[sizes.slots :]
+    serving, left = left[: sizes.slots], left[sizes.slots :]
+    asked_at, left = left[: sizes.replicas], left[sizes.replicas :]
+    ready_at, left = left[: sizes.replicas], left[sizes.replicas :]
+    gone_until, left = left[: sizes.gone], left[sizes.gone :]
+    gone_serving, left = left[: sizes.gone], left[sizes.gone :]
+    served = left[: 3 * sizes.served].reshape((sizes.served, 3))
+    return Desk(
+        counts, sums, heap, free_at, serving, asked_at, ready_at, gone_until, gone_serving, flow, served, waits, course
+    )
+
+
+@compiled
+def _source(ints: Ints, floats: Floats, sizes: Sizes) -> Source:
+    """The last part of a book, by its names."""
+    rows = sizes.rows
+    rest, left = ints[len(ints) - rows - 8 :], floats[len(floats) - 3 * rows - 2 :]
+    begins, ends, rates, times = left[:rows], left[rows : 2 * rows], left[2 * rows : 3 * rows], left[3 * rows :]
+    scheduled, places, dice = rest[:rows], rest[rows : rows + 4].reshape((2, 2)), rest[rows + 4 :].view(np.uint64)
+    return Source(begins, ends, rates, scheduled, dice, places, times)
 
 
 @compiled

@@ -1,39 +1,98 @@
 """The policies that are compared: KEDA's as people run them, and ours."""
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
-from itertools import pairwise
+from dataclasses import dataclass
 
-from scheduler.scaledobject import Advanced, Behavior, HpaConfig, Metadata, ScaledObject, ScaleDown, Spec, Target
-from scheduler.scaledobject import Trigger
+from scheduler import scaledobject
+from scheduler.pools import Pool
+from scheduler.scaledobject import ScaledObject
 from scheduler.simulation.pilot import Policy
-from scheduler.simulation.run import Result
 from scheduler.simulation.world import World
-from scheduler.triggers import Age, Ahead, Depth, Drain
+from scheduler.triggers import Age, Ahead, Depth, Drain, Rule
 
 DEFAULT_TARGET = 5.0  # listLength of KEDA's trigger for a Redis list
-ACTIVATIONS = (0, 1, 3, 10)
+ACTIVATIONS = (1, 3, 10)
 COOLDOWNS, POLLS, WINDOWS = (30, 60, 300), (5, 30), (0, 60, 300)
+POINTS = 9  # of the grid of depth targets
 
-Run = Callable[[Sequence[Policy]], Sequence[Result]]
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Bounds:
+    """How few and how many replicas every policy may have."""
+
+    least: int
+    most: int
 
 
-def scaled(
-    name: str, most: int, *, poll: float = 30, cooldown: float = 300, window: int = 300, least: int = 0
-) -> ScaledObject:
-    """A pool's ScaledObject with KEDA's defaults, but for what is given; its trigger is a placeholder."""
-    behavior = Behavior(scaleDown=ScaleDown(stabilizationWindowSeconds=window))
-    return ScaledObject(
-        apiVersion="keda.sh/v1alpha1",
-        kind="ScaledObject",
-        metadata=Metadata(name=name),
-        spec=Spec(
-            scaleTargetRef=Target(name=name),
-            pollingInterval=poll,
-            cooldownPeriod=cooldown,
-            minReplicaCount=least,
-            maxReplicaCount=most,
-            advanced=Advanced(horizontalPodAutoscalerConfig=HpaConfig(behavior=behavior)),
-            triggers=(Trigger(type="external"),),
-        ),
-    )
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Setting:
+    """A rival's depth trigger and ScaledObject; KEDA's defaults."""
+
+    target: float = DEFAULT_TARGET
+    activation: float = 0
+    poll: float = 30
+    cooldown: float = 300
+    window: int = 300
+
+    @property
+    def words(self) -> str:
+        made = [f"target {self.target:g}", f"activation {self.activation:g}" if self.activation else ""]
+        made += [f"polling {self.poll:g}" if self.poll != 30 else ""]
+        made += [f"cooldown {self.cooldown:g}" if self.cooldown != 300 else ""]
+        made += [f"window {self.window}" if self.window != 300 else ""]
+        return ", ".join(word for word in made if word)
+
+
+def depth(setting: Setting, bounds: Bounds) -> Policy:
+    """KEDA's list trigger on Kubernetes: it does not see what runs."""
+    advanced = {"horizontalPodAutoscalerConfig": {"behavior": {"scaleDown": {}}}}
+    advanced["horizontalPodAutoscalerConfig"]["behavior"]["scaleDown"] = {"stabilizationWindowSeconds": setting.window}
+    spec = {
+        "pollingInterval": setting.poll,
+        "cooldownPeriod": setting.cooldown,
+        "advanced": {} if setting.window == 300 else advanced,
+    }
+    rule = Depth("depth", setting.target, setting.activation, exact=False)
+    return Policy(name=f"depth ({setting.words})", scaled=scaled(spec, bounds), rules=(rule,), as_in="kubernetes")
+
+
+def ours(pool: Pool | None, world: World, bounds: Bounds) -> list[Policy]:
+    """Our triggers with the wait target, in the pool's own ScaledObject or, without a pool, in a plain one."""
+    if pool is None:
+        advanced = {"horizontalPodAutoscalerConfig": {"behavior": {"scaleDown": {"stabilizationWindowSeconds": 60}}}}
+        stands = scaled({"pollingInterval": 5, "cooldownPeriod": 30, "advanced": advanced}, bounds)
+    else:
+        stands = bounded(pool.scaled, bounds)
+    drain = Drain("drain", world.target)
+    rules: dict[str, tuple[Rule, ...]] = {
+        "age": (Age("age", world.target),),
+        "drain": (drain,),
+        "drain + ahead": (drain, Ahead("ahead", world.target)),
+    }
+    return [Policy(name=name, scaled=stands, rules=rule) for name, rule in rules.items()]
+
+
+def as_it_stands(pool: Pool, bounds: Bounds) -> Policy:
+    """The pool with its own triggers."""
+    return Policy(name=f"{pool.name}, as it stands", scaled=bounded(pool.scaled, bounds), rules=pool.rules)
+
+
+def scaled(spec: dict[str, object], bounds: Bounds) -> ScaledObject:
+    """A ScaledObject with KEDA's defaults but for `spec`; its trigger stands for the policy's rules."""
+    document = {
+        "apiVersion": "keda.sh/v1alpha1",
+        "kind": "ScaledObject",
+        "metadata": {"name": "simulated"},
+        "spec": {
+            "scaleTargetRef": {"name": "simulated"},
+            "minReplicaCount": bounds.least,
+            "maxReplicaCount": bounds.most,
+            "triggers": [{"type": "external", "metadata": {"scalerAddress": "simulated", "scale": "depth", "value": "5"}}],
+            **spec,
+        },
+    }
+    return scaledobject.parse(document)
+
+
+def bounded(stands: ScaledObject, bounds: Bounds) -> ScaledObject:
+    """The same with other bounds."""
+    counts = {"min_replica_count": bounds.least, "max_replica_count": bounds.most}
+    return stands.model_copy(update={"spec": stands.spec.model_copy(update=counts)})

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from scheduler.simulation import queue
-from scheduler.simulation.chance import Source
 from scheduler.simulation.pilot import FOREVER, Policy, pilot, skipped, steer, stops
 from scheduler.simulation.queue import ACTIVE, ARRIVED, BINS, BUSY, GONE, GROWTH, LONGEST, OVER, SECONDS, SHORTEST
-from scheduler.simulation.queue import STARTED, TICK, WAITED, Desk, Pace, Seen
+from scheduler.simulation.queue import STARTED, TICK, WAITED, Book, Desk, Pace, Seen
 from scheduler.simulation.trace import Floats, Ints, Trace
 from scheduler.simulation.world import World
 from scheduler.triggers import Due, Numbers
@@ -70,27 +69,27 @@ def run(trace: Trace, steered: Policy, world: World, *, lazy: bool = True) -> Re
     """Simulate; `lazy` false looks at every tick (slower, and the same result)."""
     p = pilot(steered, lazy=lazy)
     at = queue.pace(p.beat.tick, trace.seconds)
-    desk, source = queue.desk(trace, world, at, steered.scaled.spec.max_replica_count)
+    book = queue.book(trace, world, at, steered.scaled.spec.max_replica_count)
     ends = math.ceil(trace.seconds / at.tick)
     last = ends + math.ceil(max(PATIENCE, trace.seconds / 10) / at.tick)
     known, changes, work = _known(trace), _Changes(), (world.service, world.spread, world.target)
     tick, ahead = 0, queue.Stops(1)
     while tick < last:
-        seen = queue.run_on(desk, source, at, ahead, work, p.replicas)
+        seen = queue.run_on(book.ints, book.floats, book.sizes, at, ahead, work, p.replicas)
         if seen.tick > tick + 1:
-            skipped(p, seen.tick - 1, int(desk.counts[ACTIVE]))
+            skipped(p, seen.tick - 1, int(book.desk.counts[ACTIVE]))
         tick, now, before = seen.tick, seen.tick * at.tick, p.replicas
         if tick >= ends and seen.runnable == 0 and seen.running == 0:
             break
         numbers = _numbers(seen, world.slots, _due(known, now) if known else ())
         wanted = steer(p, numbers, tick)
         if wanted != before:
-            desk = _change(desk, source, wanted - before, world, now)
+            book = _change(book, wanted - before, world, now)
             _count(changes, wanted - before)
         ahead = stops(p, numbers, tick)
         if ahead.until > tick + 1:
             ahead = ahead._replace(until=_until(ahead.until, tick, ends, known, at.tick))
-    return _result(steered, world, desk, at, changes)
+    return _result(steered, world, book.desk, at, changes)
 
 
 def _numbers(seen: Seen, slots: int, due: tuple[Due, ...]) -> Numbers:
@@ -120,17 +119,13 @@ def _until(until: int, tick: int, ends: int, known: list[tuple[float, int]], sec
     return max(until, tick + 1)
 
 
-def _change(desk: Desk, source: Source, more: int, world: World, now: float) -> Desk:
+def _change(book: Book, more: int, world: World, now: float) -> Book:
     if more > 0:
-        queue.grow(desk, source, more, world.slots, now, world.startup, world.jitter)
-        return desk
-    room = int(desk.counts[GONE]) - more * world.slots
-    if room > len(desk.gone_until):
-        desk = desk._replace(
-            gone_until=np.resize(desk.gone_until, 2 * room), gone_serving=np.resize(desk.gone_serving, 2 * room)
-        )
-    queue.shrink(desk, -more, world.slots, now)
-    return desk
+        queue.grow(book.desk, book.source, more, world.slots, now, world.startup, world.jitter)
+        return book
+    book = queue.with_room(book, int(book.desk.counts[GONE]) - more * world.slots)
+    queue.shrink(book.desk, -more, world.slots, now)
+    return book
 
 
 def _count(changes: _Changes, more: int) -> None:

@@ -123,7 +123,7 @@ def test_the_least_busy_go_first(world: World) -> None:
 
 def test_one_that_was_busy_and_is_idle_goes_before_one_that_is_busy_now(world: World) -> None:
     pool, before = world.pools[0], begun(world, 3)
-    once, now, never = sorted(before)
+    once, now, _ = sorted(before)
     world.actuator.scale(pool, 2, {once: 2, now: 1})
     assert in_the_end(world, pool, 2).keys() == {once, now}
     world.actuator.scale(pool, 1, {now: 1})

@@ -27,7 +27,7 @@ class Case:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Story:
-    """Decisions in a row from time 0: at `steps[n][0]` seconds triggers say this, and then there are so many replicas."""
+    """Decisions in a row from time 0; a step is (seconds, what the triggers say, replicas after it)."""
 
     name: str
     source: str

@@ -229,7 +229,7 @@ RATE_STORIES = [
     Story(name="below forty the pods decide", source=DOCS + "Scaling policies", replicas=28,
           why="min(28*0.9=25.2 cut to 25, 28-4=24)=24, then min(21, 20)=20",
           spec=_down(("Pods", 4, 60), ("Percent", 10, 60)), steps=[(0, [ONE], 24), (60, [ONE], 20)]),
-    Story(name="half a minute's beginning may go in that minute", source=EVENTS, replicas=8,
+    Story(name="half of what a minute began with may go in it", source=EVENTS, replicas=8,
           why="30: began with 4+4=8, 8*0.5=4; 60: 4*0.5=2; 120: 1", spec=_down(("Percent", 50, 60)),
           steps=[(0, [ONE], 4), (30, [ONE], 4), (60, [ONE], 2), (120, [ONE], 1)]),
     Story(name="what was added in the period is no beginning", source=FALLS, spec=_down(("Percent", 50, 60)),

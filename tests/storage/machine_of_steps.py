@@ -8,13 +8,14 @@ from typing import Any, TypeVar
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from storage import queues, replays, retention, runnable, steps, stops
+from storage import journal, queues, replays, retention, runnable, steps, stops
 from storage.database import Database, PlatformTx, Tx
 from storage.model import Claim, JobId, JobState, StepId, StepState, UniqueMode, new_job_id
 from storage.tenants import ensure
 from tasks.document import parse
 from tasks.submit import submit
 from tests.storage import model_of_steps as model
+from tests.storage import numbers
 from tests.storage.both_of_steps import FINISHES, INTERRUPTIONS, LOOKS, Both, writes
 from tests.storage.model_of_jobs import ENDED, ModelJob, ModelStep, World
 from tests.storage.rows_of_steps import check_change, check_rows, rows_in, rows_of, told_since
@@ -66,6 +67,8 @@ class Machine(RuleBasedStateMachine):
         check_change(self.rows, rows, retried=self.retried, paused=frozenset(self.world.paused))
         self.counts.update(told_since(self.rows, rows))
         self.counts["actions"] += self.begun
+        if self.counts["actions"] % 7 == 0:
+            numbers.check(self.database)
         self.rows, self.retried, self.begun = rows, None, True
 
     @initialize(shapes=st.lists(st.sampled_from(SHAPES), min_size=1, max_size=2))
@@ -210,6 +213,11 @@ class Machine(RuleBasedStateMachine):
             return {sent.step_id for sent in runnable.take_to_publish(tx, queue, limit=room)}
 
         self.both.act_on_platform(lambda: {self.ids[key] for key in model.publish(self.world, queue)}, real)
+
+    @rule()
+    def fold(self) -> None:
+        with self.database.platform() as tx:
+            journal.fold(tx, limit=1000)
 
     @rule(queue=QUEUE, on=st.booleans())
     def pause_or_resume(self, queue: str, on: bool) -> None:

@@ -9,9 +9,10 @@ from alembic.migration import MigrationContext
 from sqlalchemy import create_engine, inspect
 from sqlalchemy.engine import make_url
 
+import storage.platform_tables  # noqa: F401 - adds its tables to the metadata
 from storage.errors import DatabaseUnavailable
 from storage.migrate import upgrade
-from storage.platform_tables import metadata
+from storage.tables import metadata
 
 
 def test_the_migrated_schema_is_what_the_tables_say(database_url: str) -> None:

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Literal
 from urllib.parse import parse_qs, urlsplit
@@ -75,7 +76,7 @@ class Cluster:
         self._changed = threading.Condition(threading.RLock())
         self._over = threading.Event()
         self._born = 0
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Handler, self))
         self._server.daemon_threads = True
         self._threads = [
             threading.Thread(target=self._server.serve_forever, args=(0.01,)),
@@ -88,8 +89,9 @@ class Cluster:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._over.set()
-        self.touch()
+        with self._changed:
+            self._over.set()
+            self._changed.notify_all()
         self._server.shutdown()
         self._server.server_close()
         for thread in self._threads:
@@ -136,9 +138,11 @@ class Cluster:
 
     def _control(self) -> None:
         """One step at a time, so that every state in between can be seen."""
-        with self._changed:
-            while not self._over.is_set():
-                if not any([self._step(namespace, name) for namespace, name in self.deployments]):
+        while True:
+            with self._changed:
+                if self._over.is_set():
+                    return
+                if not any(self._step(namespace, name) for namespace, name in self.deployments):
                     self._changed.wait()
 
     def _step(self, namespace: str, name: str) -> bool:
@@ -210,61 +214,64 @@ class Cluster:
             pod.annotations[key] = value
         return _shown(namespace, pod)
 
-    def _handler(self) -> type[BaseHTTPRequestHandler]:
-        cluster = self
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    wbufsize = -1  # head and body in one packet: two would wait for each other
 
-            def do_GET(self) -> None:
-                self._respond()
+    def __init__(self, cluster: Cluster, *args: Any) -> None:
+        self._cluster = cluster
+        super().__init__(*args)  # which handles the connection
 
-            def do_PATCH(self) -> None:
-                self._respond()
+    def do_GET(self) -> None:
+        self._respond()
 
-            def _respond(self) -> None:
-                length = int(self.headers["Content-Length"] or 0)
-                body = json.loads(self.rfile.read(length)) if length else None
-                upset = cluster._upset
-                if upset is not None and upset[1] in f"{self.command} {self.path}":
-                    self._misbehave(upset[0])
-                    return
-                try:
-                    self._send(200, cluster.answer(self.command, self.path, self.headers, body))
-                except Refused as exc:
-                    self._refuse(exc)
+    def do_PATCH(self) -> None:
+        self._respond()
 
-            def _misbehave(self, how: Upset) -> None:
-                self.close_connection = how in {"silent", "cut off"}
-                match how:
-                    case "forbidden":
-                        self._refuse(Refused(403, "Forbidden", "deployments.apps is forbidden"))
-                    case "overloaded":
-                        self._write(503, "text/plain", b"no backend")
-                    case "somebody else":
-                        self._write(200, "text/html", b"<html>please log in</html>")
-                    case "silent":
-                        with cluster._changed:
-                            cluster._changed.wait_for(lambda: cluster._upset is None or cluster._over.is_set())
+    def _respond(self) -> None:
+        length = int(self.headers["Content-Length"] or 0)
+        body = json.loads(self.rfile.read(length)) if length else None
+        upset = self._cluster._upset
+        if upset is not None and upset[1] in f"{self.command} {self.path}":
+            self._misbehave(upset[0])
+            return
+        try:
+            self._send(200, self._cluster.answer(self.command, self.path, self.headers, body))
+        except Refused as exc:
+            self._refuse(exc)
 
-            def _refuse(self, exc: Refused) -> None:
-                status = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "message": str(exc)}
-                self._send(exc.code, status | {"reason": exc.reason, "code": exc.code})
+    def _misbehave(self, how: Upset) -> None:
+        self.close_connection = how in {"silent", "cut off"}
+        match how:
+            case "forbidden":
+                self._refuse(Refused(403, "Forbidden", "deployments.apps is forbidden"))
+            case "overloaded":
+                self._write(503, "text/plain", b"no backend")
+            case "somebody else":
+                self._write(200, "text/html", b"<html>please log in</html>")
+            case "silent":
+                with self._cluster._changed:
+                    self._cluster._changed.wait_for(
+                        lambda: self._cluster._upset is None or self._cluster._over.is_set()
+                    )
 
-            def _send(self, code: int, document: dict[str, Any]) -> None:
-                self._write(code, "application/json", json.dumps(document).encode())
+    def _refuse(self, exc: Refused) -> None:
+        status = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "message": str(exc)}
+        self._send(exc.code, status | {"reason": exc.reason, "code": exc.code})
 
-            def _write(self, code: int, content_type: str, data: bytes) -> None:
-                self.send_response(code)
-                self.send_header("Content-Type", content_type)
-                self.send_header("Content-Length", str(len(data)))
-                self.end_headers()
-                self.wfile.write(data)
+    def _send(self, code: int, document: dict[str, Any]) -> None:
+        self._write(code, "application/json", json.dumps(document).encode())
 
-            def log_message(self, *_: Any) -> None:
-                """Nothing: `asked` is the log."""
+    def _write(self, code: int, content_type: str, data: bytes) -> None:
+        self.send_response(code)
+        self.send_header("Content-Type", content_type)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
 
-        return Handler
+    def log_message(self, *_: Any) -> None:
+        """Nothing: `asked` is the log."""
 
 
 def _shown(namespace: str, pod: Pod) -> dict[str, Any]:

@@ -18,7 +18,7 @@ SCALE = "/apis/apps/v1/namespaces/default/deployments/images/scale"
 
 def three(cluster: Cluster) -> list[str]:
     """The names of the pods of `images`, once all three run; the oldest first."""
-    return until(lambda: len(found := sorted(cluster.running("images"))) == 3 and found or None)
+    return until(lambda: (len(found := sorted(cluster.running("images"))) == 3 and found) or None)
 
 
 def costs(cluster: Cluster, names: list[str]) -> list[str | None]:
@@ -46,7 +46,7 @@ def test_costs_are_written_before_the_number_and_only_where_they_change(
 
 
 def test_scaling_out_asks_nothing_about_the_pods(cluster: Cluster, actuator: Kubernetes, images: Pool) -> None:
-    actuator.scale(images, 5, {name: 1 for name in three(cluster)})
+    actuator.scale(images, 5, dict.fromkeys(three(cluster), 1))
     assert [asked.path for asked in cluster.asked] == [SCALE, SCALE]
 
 
@@ -125,14 +125,14 @@ def test_a_request_that_fails_is_not_repeated_here(cluster: Cluster, actuator: K
 def test_no_pod_is_taken_away_whose_cost_could_not_be_written(
     cluster: Cluster, actuator: Kubernetes, images: Pool
 ) -> None:
-    busy = {name: 1 for name in three(cluster)[:1]}
+    busy = dict.fromkeys(three(cluster)[:1], 1)
     with cluster.upset("forbidden", "/pods"), pytest.raises(ActuatorFailed, match="scaled to 1"):
         actuator.scale(images, 1, busy)
     assert actuator.replicas(images) == 3
 
 
 def test_a_deployment_that_is_not_there_is_a_failure(cluster: Cluster, actuator: Kubernetes, images: Pool) -> None:
-    with pytest.raises(ActuatorFailed, match='404, deployments.apps "nothing" not found'):
+    with pytest.raises(ActuatorFailed, match=r'404, deployments\.apps "nothing" not found'):
         actuator.replicas(replace(images, name="nothing"))
 
 
@@ -197,6 +197,7 @@ def test_within_a_cluster_the_service_account_leads_there(
     monkeypatch.setattr(f"{loader}SERVICE_CERT_FILENAME", str(tmp_path / "ca.crt"))
     actuator = connect(tmp_path / "namespace")
     assert actuator._namespace == "elsewhere"
+    assert actuator._api.configuration.host == f"https://{host}:{port}"
     actuator.close()
 
 
