@@ -12,6 +12,7 @@ from storage.model import Principal
 from storage.tenants import KEY_PREFIX
 
 _bearer = HTTPBearer(auto_error=False, scheme_name="key", description="An API key, mk_…, with the scopes it needs.")
+OPERATE = "operate"
 _CHALLENGE = {"WWW-Authenticate": 'Bearer realm="millrace"'}
 
 
@@ -33,11 +34,16 @@ async def principal(
     return found
 
 
+def may_operate(caller: Principal) -> bool:
+    """Whether the caller may see and do what concerns all tenants."""
+    return OPERATE in caller.scopes
+
+
 def _who_has(service: Service, key: str) -> Principal | None:
     with service.database.platform_read() as tx:
         return tenants.who_has(tx, key)
 
 
 Reader = Annotated[Principal, Security(principal, scopes=["jobs:read"])]
-Operator = Annotated[Principal, Security(principal, scopes=["operate"])]
+Operator = Annotated[Principal, Security(principal, scopes=[OPERATE])]
 Writer = Annotated[Principal, Security(principal, scopes=["jobs:write"])]

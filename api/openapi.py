@@ -19,6 +19,7 @@ Responses = dict[int | str, dict[str, Any]]
 # Told to readers of the document; the routes check more, and answer in their own words.
 JOB_ID_PATTERN = "^job_[0-7][0-9a-hjkmnp-tv-z]{25}$"
 EVENT_ID_PATTERN = "^[0-9]{1,9}$"
+DECISION_PATTERN = "^[1-9][0-9]{0,17}$"
 
 ACCEPTED: Responses = {
     202: {

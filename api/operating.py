@@ -1,11 +1,14 @@
-"""The documents about dead letters and queues."""
+"""The documents about dead letters and queues, and how counts become them."""
 
 from datetime import datetime
 from typing import Annotated, Any
 
 from pydantic import AwareDatetime, BeforeValidator, Field
 
+from api.numbers import LoadDocument, load_document
 from api.schemas import Document
+from storage.counts import Load, QueueCounts
+from tasks.names import Priority
 
 
 class FilterRequest(Document):
@@ -59,14 +62,48 @@ class DeadLettersPage(Document):
 
 
 class QueueDocument(Document):
-    """A queue, and since when nothing new starts from it."""
+    """A queue, since when nothing new starts from it, and its numbers.
+
+    These are the whole platform's, across tenants, and null for a key without the scope `operate`.
+    """
 
     name: str
     paused: bool
     paused_at: datetime | None
+    workers: Annotated[int | None, Field(description="that serve it and are not stopping")]
+    slots: Annotated[int | None, Field(description="steps that these workers can run at once")]
+    load: LoadDocument | None
+    by_priority: dict[Priority, LoadDocument] | None
 
 
 class QueuePage(Document):
     """All queues."""
 
     data: list[QueueDocument]
+
+
+def queue_document(queue: QueueCounts) -> QueueDocument:
+    """The queue with its numbers; every priority is there, whether anything has it or not."""
+    by_priority = {priority: load_document(queue.by_priority.get(priority.rank, Load())) for priority in Priority}
+    return QueueDocument(
+        name=queue.name,
+        paused=queue.paused_at is not None,
+        paused_at=queue.paused_at,
+        workers=queue.workers,
+        slots=queue.slots,
+        load=load_document(queue.load),
+        by_priority=by_priority,
+    )
+
+
+def bare_queue_document(name: str, paused_at: datetime | None) -> QueueDocument:
+    """The queue for those who must not see its numbers."""
+    return QueueDocument(
+        name=name,
+        paused=paused_at is not None,
+        paused_at=paused_at,
+        workers=None,
+        slots=None,
+        load=None,
+        by_priority=None,
+    )

@@ -1,14 +1,15 @@
-"""`/v1/queues`: the queues, and stopping them."""
+"""`/v1/queues`: the queues, their numbers, and stopping them."""
 
 from fastapi import APIRouter
 from fastapi.responses import Response
 
 from api import openapi
-from api.auth import Operator, Reader
+from api.auth import Operator, Reader, may_operate
 from api.errors import not_found
-from api.operating import QueueDocument, QueuePage
+from api.operating import QueueDocument, QueuePage, bare_queue_document, queue_document
 from api.service import Service, Serving
-from storage import queues
+from storage import counts, queues
+from storage.model import Principal
 from tasks.names import Queue
 
 router = APIRouter(prefix="/v1/queues", tags=["queues"])
@@ -16,9 +17,22 @@ router = APIRouter(prefix="/v1/queues", tags=["queues"])
 
 @router.get("", summary="List queues", response_model=QueuePage, responses=openapi.problems(401, 403, 503))
 async def index(service: Serving, caller: Reader) -> Response:
-    """All queues, and which of them are paused."""
-    found = await service.blocking(_queues, service)
+    """All queues: which of them are paused, and, for a key with the scope `operate` too, the exact numbers of each."""
+    found = await service.blocking(_queues, service, caller)
     return Response(QueuePage(data=found).model_dump_json(), media_type="application/json")
+
+
+@router.get(
+    "/{name}",
+    summary="Read a queue",
+    response_model=QueueDocument,
+    responses=openapi.problems(401, 403, 404, 422, 503),
+)
+async def show(name: str, service: Serving, caller: Reader) -> Response:
+    """One queue, as in the listing."""
+    _check_there(name)
+    found = await service.blocking(_queue, service, caller, name)
+    return Response(found.model_dump_json(), media_type="application/json")
 
 
 @router.post(
@@ -29,7 +43,7 @@ async def index(service: Serving, caller: Reader) -> Response:
 )
 async def pause(name: str, service: Serving, caller: Operator) -> Response:
     """Nothing new starts from this queue, anywhere, from now on; what runs goes on, and jobs are still accepted."""
-    return await _set(service, name, paused=True)
+    return await _set(service, caller, name, paused=True)
 
 
 @router.post(
@@ -40,23 +54,35 @@ async def pause(name: str, service: Serving, caller: Operator) -> Response:
 )
 async def resume(name: str, service: Serving, caller: Operator) -> Response:
     """What has waited in the queue starts, the most urgent first."""
-    return await _set(service, name, paused=False)
+    return await _set(service, caller, name, paused=False)
 
 
-async def _set(service: Service, name: str, *, paused: bool) -> Response:
-    if name not in set(Queue):
-        raise not_found(f"queue; there are: {', '.join(Queue)}")
-    found = await service.blocking(_write, service, name, paused=paused)
+async def _set(service: Service, caller: Principal, name: str, *, paused: bool) -> Response:
+    _check_there(name)
+    found = await service.blocking(_write, service, caller, name, paused=paused)
     return Response(found.model_dump_json(), media_type="application/json")
 
 
-def _write(service: Service, name: str, *, paused: bool) -> QueueDocument:
+def _check_there(name: str) -> None:
+    """Raise Refused (404) unless there is such a queue."""
+    if name not in set(Queue):
+        raise not_found(f"queue; there are: {', '.join(Queue)}")
+
+
+def _write(service: Service, caller: Principal, name: str, *, paused: bool) -> QueueDocument:
     with service.database.platform() as tx:
         (queues.pause if paused else queues.resume)(tx, name)
-    return next(queue for queue in _queues(service) if queue.name == name)
+    return _queue(service, caller, name)
 
 
-def _queues(service: Service) -> list[QueueDocument]:
+def _queue(service: Service, caller: Principal, name: str) -> QueueDocument:
+    return next(queue for queue in _queues(service, caller) if queue.name == name)
+
+
+def _queues(service: Service, caller: Principal) -> list[QueueDocument]:
+    if may_operate(caller):
+        with service.database.platform_snapshot() as tx:
+            return [queue_document(queue) for queue in counts.read(tx, Queue).values()]
     with service.database.platform_read() as tx:
         paused = queues.paused(tx)
-    return [QueueDocument(name=name, paused=name in paused, paused_at=paused.get(name)) for name in Queue]
+    return [bare_queue_document(name, paused.get(name)) for name in Queue]

@@ -66,19 +66,22 @@ class Processes:
     def replicas(self, pool: Pool) -> int:
         """As many as were asked for last, or as were found when this process began."""
         with self._lock:
-            return self._wanted.get(pool.name, len(self._staying(pool.name)))
+            self._check()
+            self._pools.setdefault(pool.name, pool)
+            return self._wanted.setdefault(pool.name, len(self._staying(pool.name)))
 
     def scale(self, pool: Pool, replicas: int, busy: Mapping[str, int]) -> None:
-        """See scheduler.actuator. Raises ActuatorFailed when a replica cannot be started."""
+        """See scheduler.actuator. Raises ActuatorFailed when one cannot be started; that is tried again by itself."""
         with self._lock:
+            self._check()
             staying = self._staying(pool.name)
             # The least busy go, of these the youngest: it has done the least, and may not even be ready.
             staying.sort(key=lambda note: (busy.get(note.replica, 0), -note.started))
             for note in staying[: max(0, len(staying) - replicas)]:
                 self._end(note)
+            self._pools[pool.name], self._wanted[pool.name] = pool, replicas
             for _ in range(replicas - len(staying)):
                 self._start(pool)
-            self._pools[pool.name], self._wanted[pool.name] = pool, replicas
 
     def names(self, pool: str) -> list[str]:
         """The replicas of the pool that live and are to stay."""
@@ -89,6 +92,9 @@ class Processes:
         """Let the replicas go on without us."""
         self._closed.set()
         self._keeper.join()
+        for child in self._children.values():
+            child.returncode = child.poll() or 0  # not ours to wait for any more: else Python warns of it
+        self._children.clear()
 
     def stop_all(self, *, warm_seconds: float, grace_seconds: float) -> None:
         """End all replicas: after `warm_seconds` they hand back what they work on, after `grace_seconds` more they are
@@ -104,6 +110,10 @@ class Processes:
             for note in left:
                 _signal(note, signal.SIGKILL)
             self._wait_gone(left, 1.0)
+
+    def _check(self) -> None:
+        if not self._folder.is_dir():  # without notes nobody would find the replicas again
+            raise ActuatorFailed(f"the folder {self._folder} is gone")
 
     def _keep(self) -> None:
         while not self._closed.wait(TICK_SECONDS):

@@ -39,6 +39,7 @@ class Scaler:
     folder: Path
     dry_run: bool = False
     pools: dict[str, Pool] = field(default_factory=dict)
+    leads: bool = False
     _memories: dict[str, Memory] = field(default_factory=dict)
     _due: dict[str, float] = field(default_factory=dict)
     _stamp: tuple[tuple[str, int], ...] = ()
@@ -46,30 +47,38 @@ class Scaler:
 
     def run(self, stop: threading.Event) -> None:
         """Scale until `stop` is set."""
-        leadership, led = Leadership(self.database, "scale"), False
+        leadership = Leadership(self.database, "scale")
         try:
             while not stop.is_set():
                 self.reload()
-                if led and not self._is_ready:
+                if self.leads and not self._is_ready:
                     self._tell_when_ready()
                 if not self._due_now():
                     stop.wait(TICK_SECONDS)
                     continue
-                try:
-                    leads = leadership.hold()
-                    away = None
-                except DatabaseUnavailable as exc:  # who led leads on: nobody else can begin to
-                    leads, away = led, str(exc)
-                if leads and not led:
-                    log.info("scale.leads pools=%s dry_run=%s", ",".join(self.pools), self.dry_run)
-                    self._memories.clear()  # another one may have led since
-                led = leads
-                if leads:
+                away = self._lead(leadership)
+                if self.leads:
                     self.scale_due(away)
                 else:
                     stop.wait(STANDBY_SECONDS)
         finally:
+            self.leads = False
             leadership.close()
+
+    def _lead(self, leadership: Leadership) -> str | None:
+        """Find out whether we lead; returns why the database cannot be asked, if it cannot.
+
+        Who led leads on while it is away: nobody else can begin to.
+        """
+        try:
+            leads = leadership.hold()
+        except DatabaseUnavailable as exc:
+            return str(exc)
+        if leads and not self.leads:
+            log.info("scale.leads pools=%s dry_run=%s", ",".join(self.pools), self.dry_run)
+            self._memories.clear()  # another one may have led since
+        self.leads = leads
+        return None
 
     def reload(self) -> None:
         """Read the pools' files if they have changed; files that are wrong change nothing."""

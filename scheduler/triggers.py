@@ -4,6 +4,7 @@ Ours are `type: external` to Kubernetes, where scheduler.keda answers with these
 """
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -136,7 +137,7 @@ class Cron:
         local = datetime.fromtimestamp(now, UTC).astimezone(ZoneInfo(self.timezone))
         begins = croniter(self.start, local).get_next(float)
         ends = croniter(self.end, local).get_next(float)
-        inside = ends < begins
+        inside = ends <= begins  # as KEDA has it, where both come at once
         facts = (self.start, self.end, self.replicas)
         template = "it is between {0!r} and {1!r}, which asks for {2}" if inside else "it is outside {0!r} to {1!r}"
         return Reading(self.name, self.replicas if inside else 1, 1.0, inside, True, template, facts)
@@ -145,6 +146,9 @@ class Cron:
 Rule = Depth | Age | Drain | Ahead | Cron
 
 GUESS_SAMPLES = 10
+# What KEDA's library takes as well: no nicknames, no seconds, and Sunday is 0.
+_FIELD = r"[0-9*?,/a-zA-Z-]+"
+_CRON = re.compile(rf"({_FIELD} +){{4}}(?:(?![^ ]*7)[0-6*?,/a-zA-Z-]+)")
 _FOR_KEDA = frozenset({"scalerAddress", "pool", "scale", "caCert", "tlsClientCert", "tlsClientKey", "unsafeSsl"})
 _FIELDS: Mapping[str, tuple[str, ...]] = {
     "depth": ("value", "activationValue"),
@@ -167,6 +171,8 @@ def parse(trigger: Trigger, pool: str, at: str = "/spec/triggers") -> Rule:
     _check_fields(given, (*_FIELDS[scale], *_FOR_KEDA), f"{at}/metadata")
     if given.get("pool", pool) != pool:
         raise _flawed(f"{at}/metadata/pool", f"must be the pool's own name, {pool!r}")
+    if trigger.metric_type != (right := "Value" if scale == "age" else "AverageValue"):
+        raise _flawed(f"{at}/metricType", f"must be {right} for {scale}, so that Kubernetes reckons as we do")
     name = trigger.name or scale
     match scale:
         case "depth":
@@ -188,14 +194,16 @@ def _cron(trigger: Trigger, at: str) -> Cron:
     if missing := [field for field in fields if field not in given]:
         raise _flawed(f"{at}/metadata/{missing[0]}", "is missing")
     for field in ("start", "end"):
-        if not croniter.is_valid(given[field]) or len(given[field].split()) != 5:
+        if not _CRON.fullmatch(given[field]) or not croniter.is_valid(given[field]):
             raise _flawed(f"{at}/metadata/{field}", f"{given[field]!r} is not a cron expression of five fields")
+    if given["start"] == given["end"]:
+        raise _flawed(f"{at}/metadata/end", "must differ from start")
     try:
         ZoneInfo(given["timezone"])
-    except (ValueError, OSError) as exc:
+    except (ValueError, KeyError, OSError) as exc:
         raise _flawed(f"{at}/metadata/timezone", f"there is no time zone {given['timezone']!r}") from exc
-    if not given["desiredReplicas"].isdecimal():
-        raise _flawed(f"{at}/metadata/desiredReplicas", "must be a number of replicas, in quotes")
+    if not given["desiredReplicas"].isdecimal() or int(given["desiredReplicas"]) < 1:
+        raise _flawed(f"{at}/metadata/desiredReplicas", "must be a number of replicas from 1, in quotes")
     return Cron(trigger.name or "cron", given["timezone"], given["start"], given["end"], int(given["desiredReplicas"]))
 
 

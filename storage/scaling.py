@@ -113,3 +113,9 @@ def _decision(row: Any, pool: str, at: datetime) -> ScaleDecision:
         inputs=row.inputs,
         dry_run=row.dry_run,
     )
+
+
+def ages(tx: PlatformTx) -> dict[str, float]:
+    """How many seconds ago each pool's last decision was made, by the database's clock."""
+    asked = "SELECT name, extract(epoch FROM clock_timestamp() - decided_at)::float AS seconds FROM pools"
+    return {row.name: max(0.0, row.seconds) for row in tx.sql(asked)}

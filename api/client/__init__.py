@@ -3,6 +3,7 @@
 from api.client.answers import Attempt, Event, Failure, Input, Job, Output, Step, Timings
 from api.client.failures import ApiError, ConnectionFailed, MillraceError, TimedOut
 from api.client.millrace import Millrace
+from api.client.numbers import Decision, Load, Pool, Rates, ServiceSeconds, Trigger
 from api.client.operating import DeadLetters, Queue, Replayed
 
 __all__ = [
@@ -10,16 +11,22 @@ __all__ = [
     "Attempt",
     "ConnectionFailed",
     "DeadLetters",
+    "Decision",
     "Event",
     "Failure",
     "Input",
     "Job",
+    "Load",
     "Millrace",
     "MillraceError",
     "Output",
+    "Pool",
     "Queue",
+    "Rates",
     "Replayed",
+    "ServiceSeconds",
     "Step",
     "TimedOut",
     "Timings",
+    "Trigger",
 ]

@@ -9,17 +9,18 @@ import json
 import re
 import secrets
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO, Literal, TypeVar
 from urllib.parse import quote
 
-from api.client import access, answers, downloads, operating
+from api.client import access, answers, downloads, numbers, operating
 from api.client.answers import Event, Job, Output
 from api.client.connection import Connection
 from api.client.failures import MillraceError, TimedOut
 from api.client.listening import listen
+from api.client.numbers import Decision, Pool
 from api.client.operating import DeadLetters, Queue, Replayed
 from api.client.sending import Body, OnSent
 
@@ -28,6 +29,10 @@ PAGE = 100
 
 _ID = re.compile(r"[A-Za-z0-9_]{1,100}")
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,100}")
+_POOL = re.compile(r"[a-z0-9][a-z0-9.-]{0,252}")  # as Kubernetes names them
+
+T = TypeVar("T")
+Page = Callable[[Any], tuple[list[T], str | None]]
 
 
 class Millrace:
@@ -97,15 +102,7 @@ class Millrace:
     def jobs(self, state: str | None = None, limit: int | None = None) -> Iterator[Job]:
         """Your jobs, newest first, without their steps; only those in `state`, at most `limit`, default all."""
         params = {} if state is None else {"state": state}
-        left = limit
-        while left is None or left > 0:
-            size = PAGE if left is None else min(PAGE, left)
-            listed, cursor = answers.page(self._connection.get("/v1/jobs", {**params, "limit": str(size)}))
-            yield from listed
-            if cursor is None:
-                return
-            params["cursor"] = cursor
-            left = None if left is None else left - len(listed)
+        yield from self._paged("/v1/jobs", params, limit, answers.page)
 
     def events(self, job_id: str, *, after: int = 0) -> Iterator[Event]:
         """What happens to the job, from the event after number `after` to the job's end, as it happens.
@@ -171,8 +168,12 @@ class Millrace:
         return operating.replayed(self._connection.post_once("/v1/dead-letters/replay", _json(wish)))
 
     def queues(self) -> list[Queue]:
-        """All queues."""
+        """All queues; their numbers are None where the key lacks the scope `operate`."""
         return operating.queues(self._connection.get("/v1/queues"))
+
+    def queue(self, name: str) -> Queue:
+        """One queue, as in the listing."""
+        return operating.queue(self._connection.get(_queue_path(name)))
 
     def pause(self, queue: str) -> Queue:
         """Let nothing new start from a queue, for anybody; what runs goes on. The key needs the scope `operate`."""
@@ -181,6 +182,18 @@ class Millrace:
     def resume(self, queue: str) -> Queue:
         """Let a queue go on. The key needs the scope `operate`."""
         return operating.queue(self._connection.post(f"{_queue_path(queue)}/resume"))
+
+    def pools(self) -> list[Pool]:
+        """All pools of workers that a scaler has decided about. The key needs the scope `operate`."""
+        return numbers.pools(self._connection.get("/v1/pools"))
+
+    def pool(self, name: str) -> Pool:
+        """One pool, as in the listing. The key needs the scope `operate`."""
+        return numbers.pool(self._connection.get(_pool_path(name)))
+
+    def decisions(self, name: str, limit: int | None = None) -> Iterator[Decision]:
+        """What the scaler changed about a pool, newest first; at most `limit`, default all that is kept."""
+        yield from self._paged(f"{_pool_path(name)}/decisions", {}, limit, numbers.decisions)
 
     def download(self, output: Output | str, target: Path | BinaryIO) -> int:
         """Bring an output, or what stands at a link, into a file; returns its bytes.
@@ -191,6 +204,18 @@ class Millrace:
         if isinstance(output, Output):
             output = f"{_path(output.job)}/outputs/{quote(output.step, safe='')}/{quote(output.name, safe='')}"
         return downloads.download(self._connection, output, target)
+
+    def _paged(self, path: str, params: Mapping[str, str], limit: int | None, read: Page[T]) -> Iterator[T]:
+        """What the pages at `path` hold, one by one; a page is asked for when it is needed."""
+        asked, left = dict(params), limit
+        while left is None or left > 0:
+            size = PAGE if left is None else min(PAGE, left)
+            listed, cursor = read(self._connection.get(path, {**asked, "limit": str(size)}))
+            yield from listed
+            if cursor is None:
+                return
+            asked["cursor"] = cursor
+            left = None if left is None else left - len(listed)
 
 
 def _json(document: Any) -> bytes:
@@ -207,3 +232,9 @@ def _queue_path(name: str) -> str:
     if not _NAME.fullmatch(name):
         raise MillraceError(f"{name!r} is not the name of a queue")
     return f"/v1/queues/{name}"
+
+
+def _pool_path(name: str) -> str:
+    if not _POOL.fullmatch(name):
+        raise MillraceError(f"{name!r} is not the name of a pool")
+    return f"/v1/pools/{name}"

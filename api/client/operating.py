@@ -5,7 +5,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from api.client import numbers
 from api.client.answers import Document, time, understood
+from api.client.numbers import Load
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,11 +37,18 @@ class Replayed:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Queue:
-    """A queue; `paused_at` is since when nothing new starts from it."""
+    """A queue; `paused_at` is since when nothing new starts from it.
+
+    The numbers are the whole platform's: None, and none by priority, where the key lacks the scope `operate`.
+    """
 
     name: str
     paused: bool
     paused_at: datetime | None
+    workers: int | None
+    slots: int | None
+    load: Load | None
+    by_priority: Mapping[str, Load]
     raw: Document = field(repr=False, default_factory=dict)
 
 
@@ -94,4 +103,13 @@ def _dead_letters(it: Document) -> DeadLetters:
 
 
 def _queue(it: Document) -> Queue:
-    return Queue(name=it["name"], paused=bool(it["paused"]), paused_at=time(it["paused_at"]), raw=it)
+    return Queue(
+        name=it["name"],
+        paused=bool(it["paused"]),
+        paused_at=time(it["paused_at"]),
+        workers=it.get("workers"),
+        slots=it.get("slots"),
+        load=numbers.load(it.get("load")),
+        by_priority=numbers.loads(it.get("by_priority")),
+        raw=it,
+    )

@@ -25,7 +25,9 @@ Example:
 @click.argument("trace", type=click.Path(path_type=Path))
 @click.option("--pool", "name", help="Whose slots, bounds and behaviour are simulated; without one, a plain pool.")
 @click.option("--service", type=float, default=2.0, show_default=True, help="Seconds that a job takes on average.")
-@click.option("--service-spread", type=float, default=1.0, show_default=True, help="Coefficient of variation; 0: all alike.")
+@click.option(
+    "--service-spread", type=float, default=1.0, show_default=True, help="Coefficient of variation; 0: all alike."
+)
 @click.option("--startup", type=float, default=10.0, show_default=True, help="Seconds until a replica is ready.")
 @click.option("--startup-jitter", type=float, default=0.0, show_default=True, help="Part of that, more or less.")
 @click.option("--slots", type=int, help="Jobs that a replica works on at a time; default: the pool's, or 2.")
@@ -37,7 +39,12 @@ Example:
 @click.option("--until", help="Leave out rows from this timestamp on.")
 @click.option("--days", type=float, help="Only so many days.")
 @click.option("--seed", type=int, default=1, show_default=True, help="Of the dice.")
-@click.option("--report", "report_to", type=click.Path(path_type=Path, file_okay=False), help="Folder for table, numbers and plots.")
+@click.option(
+    "--report",
+    "report_to",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder for table, numbers and plots.",
+)
 def simulate(trace: Path, **options: Any) -> None:
     """Compare our triggers with KEDA's on a trace of arrivals.
 

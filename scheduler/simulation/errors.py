@@ -13,5 +13,3 @@ class InvalidWorld(SchedulerError):
 
 class UnknownPool(SchedulerError):
     """There is no pool of that name; the message names the nearest."""
-
-

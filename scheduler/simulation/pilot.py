@@ -68,7 +68,9 @@ class Pilot:
 
 def pilot(steered: Policy, *, lazy: bool = True) -> Pilot:
     """At the wheel of a pool that has no replicas yet."""
-    plain = not (steered.scaled.is_paused or steered.scaled.is_forced) and steered.scaled.spec.idle_replica_count is None
+    plain = (
+        not (steered.scaled.is_paused or steered.scaled.is_forced) and steered.scaled.spec.idle_replica_count is None
+    )
     return Pilot(steered, beat_of(steered), policy.first_memory(0, 0.0), lazy=lazy and plain)
 
 

@@ -144,7 +144,12 @@ def with_room(old: Book, gone: int) -> Book:
 def _opened(sizes: Sizes) -> Book:
     ints = np.zeros(N_COUNTS + BUCKETS + sizes.slots + sizes.flow + sizes.rows + 8, np.int64)
     floats = np.zeros(
-        N_SUMS + 4 * (BINS + 1) + 2 * (sizes.slots + sizes.replicas + sizes.gone) + 3 * sizes.served + 3 * sizes.rows + 2
+        N_SUMS
+        + 4 * (BINS + 1)
+        + 2 * (sizes.slots + sizes.replicas + sizes.gone)
+        + 3 * sizes.served
+        + 3 * sizes.rows
+        + 2
     )
     return Book(ints, floats, sizes, _desk(ints, floats, sizes), _source(ints, floats, sizes))
 

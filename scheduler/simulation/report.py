@@ -13,9 +13,17 @@ from scheduler.simulation.run import Result
 from scheduler.simulation.study import DEFAULTS, TUNED, Row, Study
 
 HEAD = (
-    ("policy", "wait p50", "p95", "p99", "longest", "over target", "replica-hours", "busy", "actions", "reversals")
-    + (f"hours to {TUNED}", "p95 to it", f"hours to {DEFAULTS}", "p95 to it")
-)
+    "policy",
+    "wait p50",
+    "p95",
+    "p99",
+    "longest",
+    "over target",
+    "replica-hours",
+    "busy",
+    "actions",
+    "reversals",
+) + (f"hours to {TUNED}", "p95 to it", f"hours to {DEFAULTS}", "p95 to it")
 
 
 def table(study: Study) -> Table:
@@ -40,7 +48,7 @@ def title(study: Study) -> str:
     world, trace = study.world, study.trace
     days = trace.seconds / 86_400
     return (
-        f"{trace.name}: {trace.jobs:,.0f} jobs in {days:.3g} days, {world.service:g} s each, {world.slots} slots a replica, "
+        f"{trace.name}: {study.rows[0].result.jobs:,} jobs in {days:.3g} days, {world.service:g} s each, {world.slots} slots a replica, "
         f"{study.bounds.least} to {study.bounds.most} replicas, target {world.target:g} s"
     )
 
@@ -85,10 +93,12 @@ def _lines(study: Study) -> Iterable[list[str]]:
     by_label = {row.label: row.result for row in study.rows}
     for row in study.rows:
         yield _line(row, by_label[TUNED], by_label[DEFAULTS])
-    empty = [""] * 5
-    for name, hours in (("clairvoyant: work", study.optimum.work), ("clairvoyant: proved", study.optimum.proved)):
-        cells = [name, *empty, f"{hours:.2f}", "", "", ""]
-        yield [*cells, _change(hours, by_label[TUNED].replica_hours), "", _change(hours, by_label[DEFAULTS].replica_hours), ""]
+    found = study.optimum
+    bounds = {"clairvoyant: at least": found.proved, "clairvoyant, nobody late: at least": found.strict}
+    for name, hours in ({"work alone": found.work} | bounds).items():
+        if hours is not None:
+            to_tuned, to_defaults = (_change(hours, by_label[name].replica_hours) for name in (TUNED, DEFAULTS))
+            yield [name, *[""] * 5, f"{hours:.2f}", "", "", "", to_tuned, "", to_defaults, ""]
 
 
 def _line(row: Row, tuned: Result, defaults: Result) -> list[str]:

@@ -1,5 +1,6 @@
 """The policies that are compared: KEDA's as people run them, and ours."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from scheduler import scaledobject
@@ -9,10 +10,12 @@ from scheduler.simulation.pilot import Policy
 from scheduler.simulation.world import World
 from scheduler.triggers import Age, Ahead, Depth, Drain, Rule
 
+AGE, DRAIN, AHEAD = "age", "drain", "drain + ahead"  # ours
 DEFAULT_TARGET = 5.0  # listLength of KEDA's trigger for a Redis list
 ACTIVATIONS = (1, 3, 10)
 COOLDOWNS, POLLS, WINDOWS = (30, 60, 300), (5, 30), (0, 60, 300)
 POINTS = 9  # of the grid of depth targets
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Bounds:
@@ -43,13 +46,8 @@ class Setting:
 
 def depth(setting: Setting, bounds: Bounds) -> Policy:
     """KEDA's list trigger on Kubernetes: it does not see what runs."""
-    advanced = {"horizontalPodAutoscalerConfig": {"behavior": {"scaleDown": {}}}}
-    advanced["horizontalPodAutoscalerConfig"]["behavior"]["scaleDown"] = {"stabilizationWindowSeconds": setting.window}
-    spec = {
-        "pollingInterval": setting.poll,
-        "cooldownPeriod": setting.cooldown,
-        "advanced": {} if setting.window == 300 else advanced,
-    }
+    advanced = {} if setting.window == 300 else _window(setting.window)
+    spec = {"pollingInterval": setting.poll, "cooldownPeriod": setting.cooldown, "advanced": advanced}
     rule = Depth("depth", setting.target, setting.activation, exact=False)
     return Policy(name=f"depth ({setting.words})", scaled=scaled(spec, bounds), rules=(rule,), as_in="kubernetes")
 
@@ -57,15 +55,14 @@ def depth(setting: Setting, bounds: Bounds) -> Policy:
 def ours(pool: Pool | None, world: World, bounds: Bounds) -> list[Policy]:
     """Our triggers with the wait target, in the pool's own ScaledObject or, without a pool, in a plain one."""
     if pool is None:
-        advanced = {"horizontalPodAutoscalerConfig": {"behavior": {"scaleDown": {"stabilizationWindowSeconds": 60}}}}
-        stands = scaled({"pollingInterval": 5, "cooldownPeriod": 30, "advanced": advanced}, bounds)
+        stands = scaled({"pollingInterval": 5, "cooldownPeriod": 30, "advanced": _window(60)}, bounds)
     else:
         stands = bounded(pool.scaled, bounds)
     drain = Drain("drain", world.target)
     rules: dict[str, tuple[Rule, ...]] = {
-        "age": (Age("age", world.target),),
-        "drain": (drain,),
-        "drain + ahead": (drain, Ahead("ahead", world.target)),
+        AGE: (Age("age", world.target),),
+        DRAIN: (drain,),
+        AHEAD: (drain, Ahead("ahead", world.target)),
     }
     return [Policy(name=name, scaled=stands, rules=rule) for name, rule in rules.items()]
 
@@ -75,7 +72,7 @@ def as_it_stands(pool: Pool, bounds: Bounds) -> Policy:
     return Policy(name=f"{pool.name}, as it stands", scaled=bounded(pool.scaled, bounds), rules=pool.rules)
 
 
-def scaled(spec: dict[str, object], bounds: Bounds) -> ScaledObject:
+def scaled(spec: Mapping[str, object], bounds: Bounds) -> ScaledObject:
     """A ScaledObject with KEDA's defaults but for `spec`; its trigger stands for the policy's rules."""
     document = {
         "apiVersion": "keda.sh/v1alpha1",
@@ -85,7 +82,9 @@ def scaled(spec: dict[str, object], bounds: Bounds) -> ScaledObject:
             "scaleTargetRef": {"name": "simulated"},
             "minReplicaCount": bounds.least,
             "maxReplicaCount": bounds.most,
-            "triggers": [{"type": "external", "metadata": {"scalerAddress": "simulated", "scale": "depth", "value": "5"}}],
+            "triggers": [
+                {"type": "external", "metadata": {"scalerAddress": "simulated", "scale": "depth", "value": "5"}}
+            ],
             **spec,
         },
     }
@@ -96,3 +95,7 @@ def bounded(stands: ScaledObject, bounds: Bounds) -> ScaledObject:
     """The same with other bounds."""
     counts = {"min_replica_count": bounds.least, "max_replica_count": bounds.most}
     return stands.model_copy(update={"spec": stands.spec.model_copy(update=counts)})
+
+
+def _window(seconds: int) -> dict[str, object]:
+    return {"horizontalPodAutoscalerConfig": {"behavior": {"scaleDown": {"stabilizationWindowSeconds": seconds}}}}

@@ -13,9 +13,9 @@ from scheduler.pools import Pool
 from scheduler.simulation import optimum, rivals
 from scheduler.simulation.optimum import Optimum
 from scheduler.simulation.pilot import Policy
-from scheduler.simulation.rivals import Bounds, Setting
+from scheduler.simulation.rivals import AHEAD, DRAIN, Bounds, Setting, depth
 from scheduler.simulation.run import Result, run
-from scheduler.simulation.sweep import Run, Sweep, patiently_tuned, tuned
+from scheduler.simulation.sweep import Run, Sweep, patiently_tuned, targets, tuned
 from scheduler.simulation.trace import Trace
 from scheduler.simulation.world import World
 
@@ -51,26 +51,31 @@ class Study:
 
 def compare(trace: Trace, world: World, pool: Pool | None, bounds: Bounds, runs: Run, tell: Tell) -> Study:
     """Run the rivals, tuned ones after a sweep, and ours."""
-    tell("ours")
+    tell("ours, and the depth target")
     mine = [*rivals.ours(pool, world, bounds), *([rivals.as_it_stands(pool, bounds)] if pool else [])]
-    sweep = Sweep(runs, bounds)
-    found = [Row(label=result.policy.name, words=_words(result), result=result) for result in runs(mine)]
-    tell("keda defaults")
-    sweep.try_all([Setting()])
-    tell("tuning the depth target")
+    distinct = [steered for steered in mine if trace.scheduled.any() or steered.name != AHEAD]
+    grid = [Setting(), *(Setting(target=target) for target in targets(world))]
+    results = runs([*distinct, *(depth(setting, bounds) for setting in grid)])
+    by_name = {result.policy.name: result for result in results[: len(distinct)]}
+    sweep = Sweep(runs, bounds, dict(zip(grid, results[len(distinct) :], strict=True)))
+    tell("the depth target, closer")
     best = tuned(sweep, world)
-    tell("tuning cooldown, windows and polling too")
+    tell("cooldown, windows and polling too")
     patient = patiently_tuned(sweep, best, world)
+    tell("the clairvoyant bound")
     chosen = {DEFAULTS: Setting(), TUNED: best, PATIENT: patient}
-    tell("clairvoyant bound")
+    made = [Row(label=name, words=s.words, result=sweep.tried[s]) for name, s in chosen.items()]
+    for steered in mine:
+        result = by_name.get(steered.name, by_name[DRAIN])
+        made.append(Row(label=steered.name, words=_words(result), result=result))
     return Study(
         trace=trace,
         world=world,
         bounds=bounds,
-        rows=(*(Row(label=name, words=s.words, result=sweep.tried[s]) for name, s in chosen.items()), *found),
+        rows=tuple(made),
         swept=tuple(sweep.tried.values()),
         optimum=optimum.find(trace, world),
-        notes=tuple(_notes(trace, world)),
+        notes=tuple(_notes(trace)),
     )
 
 
@@ -116,6 +121,6 @@ def _words(result: Result) -> str:
     return f"polling {spec.polling_interval:g}, cooldown {spec.cooldown_period:g}, window {window}"
 
 
-def _notes(trace: Trace, world: World) -> Iterator[str]:
+def _notes(trace: Trace) -> Iterator[str]:
     if not trace.scheduled.any():
         yield "the trace has no column 'scheduled': nothing is known in advance, and 'drain + ahead' equals 'drain'"

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from scheduler.pools import Pool
-from scheduler.simulation import report
+from scheduler.simulation import plots, report
 from scheduler.simulation import trace as traces
 from scheduler.simulation.errors import InvalidTrace
 from scheduler.simulation.study import bounds_of, compare, runner
@@ -50,7 +50,12 @@ def run(
     out, err = Console(), Console(stderr=True)
     if line:
         err.print(line)
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TextColumn("{task.completed:.0f} runs"), TimeElapsedColumn())
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        TextColumn("{task.completed:.0f} runs"),
+        TimeElapsedColumn(),
+    )
     with Progress(*columns, console=err, transient=True) as progress:
         task = progress.add_task("starting", total=None)
         with runner(trace, world, lambda _: progress.advance(task)) as runs:
@@ -60,6 +65,7 @@ def run(
         out.print(f"  {remark}", highlight=False)
     if report_to:
         report.write(study, report_to)
+        plots.write(study, report_to)
 
 
 def _cut(trace: Trace, since: str | None, until: str | None, days: float | None) -> Trace:

@@ -1,5 +1,6 @@
 """What everything does that puts a number of replicas into effect."""
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
@@ -13,6 +14,7 @@ from scheduler.actuator import Actuator
 from scheduler.errors import ActuatorFailed
 from scheduler.kubernetes import Kubernetes
 from scheduler.pools import Pool
+from scheduler.processes import Processes, notes
 from tests.scheduler.kubernetes.cluster import Cluster
 from tests.waiting import until
 
@@ -59,7 +61,35 @@ def kubernetes(folder: Path) -> Iterator[World]:
         actuator.close()
 
 
-WORLDS: Mapping[str, Callable[[Path], AbstractContextManager[World]]] = {"kubernetes": kubernetes}
+@dataclass(frozen=True, slots=True)
+class Children:
+    folder: Path
+    actuator: Actuator
+    pools: tuple[Pool, Pool]
+
+    def living(self, pool: Pool) -> Living:
+        return {n.replica: n.pid for n in notes(self.folder) if n.pool == pool.name and n.leaving_at is None}
+
+    @contextmanager
+    def broken(self) -> Iterator[None]:
+        away = self.folder.rename(self.folder.with_name("away"))
+        yield
+        away.rename(self.folder)
+
+
+@contextmanager
+def processes(folder: Path) -> Iterator[World]:
+    sleeper = replace(pools.load()["images"], command=("sleep", "600"))
+    at = folder / "workers"
+    actuator = Processes(at, folder / "log", os.environ)
+    yield Children(at, actuator, (sleeper, replace(sleeper, name="ai")))
+    actuator.stop_all(warm_seconds=1, grace_seconds=0)
+
+
+WORLDS: Mapping[str, Callable[[Path], AbstractContextManager[World]]] = {
+    "kubernetes": kubernetes,
+    "processes": processes,
+}
 
 
 @pytest.fixture(params=WORLDS)
