@@ -92,9 +92,9 @@ def scale(dry_run: bool, actuator: str, folder: Path, logs: Path, stop_workers: 
     database, stop = Database(found.database), _stopping()
     acting: Actuator
     if actuator == "kubernetes":
-        from scheduler.kubernetes import Kubernetes
+        from scheduler.kubernetes import connect
 
-        acting = Kubernetes()
+        acting = connect()
     else:
         acting = Processes(folder, logs, os.environ)
     scaler = Scaler(database=database, actuator=acting, folder=found.pools, dry_run=dry_run)

@@ -149,7 +149,9 @@ GUESS_SAMPLES = 10
 # What KEDA's library takes as well: no nicknames, no seconds, and Sunday is 0.
 _FIELD = r"[0-9*?,/a-zA-Z-]+"
 _CRON = re.compile(rf"({_FIELD} +){{4}}(?:(?![^ ]*7)[0-6*?,/a-zA-Z-]+)")
-_FOR_KEDA = frozenset({"scalerAddress", "pool", "scale", "caCert", "tlsClientCert", "tlsClientKey", "unsafeSsl"})
+_FOR_KEDA = frozenset(
+    {"scalerAddress", "pool", "scale", "caCert", "tlsClientCert", "tlsClientKey", "unsafeSsl", "enableTLS"}
+)
 _FIELDS: Mapping[str, tuple[str, ...]] = {
     "depth": ("value", "activationValue"),
     "age": ("seconds", "activationSeconds"),

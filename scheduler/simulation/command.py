@@ -1,7 +1,6 @@
 """`python -m scheduler simulate`: the command line; what it needs beyond ours is imported when it runs."""
 
 import importlib
-
 from pathlib import Path
 from typing import Any
 

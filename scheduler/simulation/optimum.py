@@ -43,7 +43,7 @@ BLOCK = 600.0  # seconds
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Optimum:
-    """Replica-hours: what the jobs' work takes at full use, and what no good policy, and none that is never late, beats.
+    """Replica-hours: the work at full use, and what no good policy beats, and none (`strict`) that is never late.
 
     None where there are too many jobs to look at each.
     """
@@ -136,7 +136,7 @@ def cheapest(
 def _light_at(light: Floats, time: float) -> float:
     """Light time before this moment."""
     block = int(time / BLOCK)
-    return light[block] + (light[block + 1] - light[block]) * (time / BLOCK - block)
+    return float(light[block] + (light[block + 1] - light[block]) * (time / BLOCK - block))
 
 
 @compiled

@@ -76,5 +76,6 @@ def _plain(axes: Axes) -> None:
 
 
 def _saved(figure: Figure, file: Path) -> None:
-    FigureCanvasAgg(figure).print_png(file)
+    FigureCanvasAgg(figure)
+    figure.savefig(file)
     figure.clear()

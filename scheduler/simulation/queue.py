@@ -116,8 +116,8 @@ def pace(tick: float, seconds: float) -> Pace:
     """Intervals of about a second, a whole number of them in a tick."""
     intervals = max(1, round(tick))
     width = tick / intervals
-    windows = (max(1, round(window / width)) for window in (60.0, 300.0, RECENT, LONGER))
-    return Pace(tick, intervals, *windows, max(tick, seconds / BINS))
+    minute, five, recent, longer = (max(1, round(window / width)) for window in (60.0, 300.0, RECENT, LONGER))
+    return Pace(tick, intervals, minute, five, recent, longer, max(tick, seconds / BINS))
 
 
 def book(trace: Trace, world: World, at: Pace, most: int) -> Book:

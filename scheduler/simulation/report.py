@@ -13,17 +13,9 @@ from scheduler.simulation.run import Result
 from scheduler.simulation.study import DEFAULTS, TUNED, Row, Study
 
 HEAD = (
-    "policy",
-    "wait p50",
-    "p95",
-    "p99",
-    "longest",
-    "over target",
-    "replica-hours",
-    "busy",
-    "actions",
-    "reversals",
-) + (f"hours to {TUNED}", "p95 to it", f"hours to {DEFAULTS}", "p95 to it")
+    *("policy", "wait p50", "p95", "p99", "longest", "over target", "replica-hours", "busy", "actions", "reversals"),
+    *(f"hours to {TUNED}", "p95 to it", f"hours to {DEFAULTS}", "p95 to it"),
+)
 
 
 def table(study: Study) -> Table:
@@ -120,7 +112,7 @@ def _change(value: float, other: float) -> str:
 
 
 def _ratio(value: float, other: float) -> str:
-    return f"× {value / other:.2f}" if other else ""
+    return f"x {value / other:.2f}" if other else ""
 
 
 def _cells(cells: Iterable[str]) -> str:

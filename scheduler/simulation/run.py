@@ -8,8 +8,25 @@ import numpy as np
 
 from scheduler.simulation import queue
 from scheduler.simulation.pilot import FOREVER, Policy, pilot, skipped, steer, stops
-from scheduler.simulation.queue import ACTIVE, ARRIVED, BINS, BUSY, GONE, GROWTH, LONGEST, OVER, SECONDS, SHORTEST
-from scheduler.simulation.queue import STARTED, TICK, WAITED, Book, Desk, Pace, Seen
+from scheduler.simulation.queue import (
+    ACTIVE,
+    ARRIVED,
+    BINS,
+    BUSY,
+    GONE,
+    GROWTH,
+    LONGEST,
+    OVER,
+    SECONDS,
+    SHORTEST,
+    STARTED,
+    TICK,
+    WAITED,
+    Book,
+    Desk,
+    Pace,
+    Seen,
+)
 from scheduler.simulation.trace import Floats, Ints, Trace
 from scheduler.simulation.world import World
 from scheduler.triggers import Due, Numbers
@@ -170,7 +187,7 @@ def _quantile(waits: Ints, longest: float, share: float) -> float:
         return 0.0
     if bucket == len(waits) - 1:
         return math.inf
-    return min(longest, SHORTEST * GROWTH ** (bucket - 0.5))
+    return min(longest, SHORTEST * math.pow(GROWTH, bucket - 0.5))
 
 
 def _course(desk: Desk, at: Pace) -> Course:

@@ -1,6 +1,5 @@
 """What the command does once its options are read: progress on stderr, the table on stdout, files in the report."""
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 

@@ -7,8 +7,9 @@ from scheduler.simulation.errors import InvalidWorld
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class World:
-    """`service` is the mean time of a job in seconds, `spread` its coefficient of variation (0: constant, 1: exponential).
+    """`service` is the mean time of a job in seconds, `spread` its coefficient of variation.
 
+    A spread of 0 means that all are alike, 1 an exponential distribution, anything else a gamma distribution.
     A replica works on `slots` jobs at a time, and is ready `startup` seconds after it was asked for, give or take the
     part `jitter` of it. Waits up to `target` seconds are good. `seed` decides all that is random.
     """

@@ -26,7 +26,7 @@ DEPTH = {"type": "external", "name": "depth", "metadata": {"scale": "depth", "va
 
 
 def manifest(name: str = "default", **spec: Any) -> str:
-    container = {"command": ["python", "-c", "import time; time.sleep(600)", "-Q", name, "-c", "2"]}
+    container = {"command": ["python", "-cimport time; time.sleep(600)", "-Q", name, "-c", "2"]}
     deployment = {
         "kind": "Deployment",
         "metadata": {"name": name},
