@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet --require-hashes
 
-.PHONY: help demo up down test check pytest bench soak lock clean
+.PHONY: help demo up down test check pytest bench soak lock proto clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -39,9 +39,12 @@ soak: $(VENV)/.installed-dev ## break everything at random under load for MINUTE
 	$(BIN)/python -m tests.faults.soak --minutes $(or $(MINUTES),15) --broker $(or $(BROKER),redis) $(if $(SEED),--seed $(SEED))
 
 lock: $(VENV)/.installed-dev ## renew the pinned versions and hashes (needs uv: pip install uv)
-	uv pip compile pyproject.toml --extra local $(LOCK) -o deploy/requirements.txt
+	uv pip compile pyproject.toml --extra local --extra kubernetes $(LOCK) -o deploy/requirements.txt
 	uv pip compile pyproject.toml --all-extras $(LOCK) -o deploy/requirements-dev.txt
 LOCK := --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate --quiet
+
+proto: $(VENV)/.installed-dev ## renew what is generated from scheduler/keda/externalscaler.proto
+	$(BIN)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. --grpc_python_out=. scheduler/keda/externalscaler.proto
 
 clean: ## remove the virtual environment (data under .millrace/ stays)
 	rm -rf $(VENV)

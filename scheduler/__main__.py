@@ -107,6 +107,24 @@ def scale(dry_run: bool, actuator: str, folder: Path, logs: Path, stop_workers: 
     database.close()
 
 
+@scheduler.command(add_help_option=False, context_settings={"ignore_unknown_options": True})
+@click.argument("words", nargs=-1, type=click.UNPROCESSED)
+def keda(words: tuple[str, ...]) -> None:
+    """Tell KEDA how much there is to do, over gRPC."""
+    from scheduler.keda.command import keda as answering
+
+    answering.main(list(words), prog_name="python -m scheduler keda", standalone_mode=False)
+
+
+@scheduler.command(add_help_option=False, context_settings={"ignore_unknown_options": True})
+@click.argument("words", nargs=-1, type=click.UNPROCESSED)
+def simulate(words: tuple[str, ...]) -> None:
+    """Compare ways to scale on a trace of arrivals."""
+    from scheduler.simulation.command import simulate as simulating
+
+    simulating.main(list(words), prog_name="python -m scheduler simulate", standalone_mode=False)
+
+
 def _keep(*names: str) -> None:
     from scheduler.count import count as count_loop
     from scheduler.reap import reap as reap_loop

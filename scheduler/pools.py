@@ -100,7 +100,10 @@ def _pool(deployment: Mapping[str, Any], scaled: ScaledObject) -> Pool:
         slots=int(slots),
         grace_seconds=float(pod.get("terminationGracePeriodSeconds", 30)),
         scaled=scaled,
-        rules=tuple(triggers.parse(trigger, name) for trigger in scaled.spec.triggers),
+        rules=tuple(
+            triggers.parse(trigger, name, f"/spec/triggers/{place}", every=scaled.spec.polling_interval)
+            for place, trigger in enumerate(scaled.spec.triggers)
+        ),
     )
 
 

@@ -80,30 +80,47 @@ class Age:
 
 @dataclass(frozen=True, slots=True)
 class Drain:
-    """The smallest number of replicas that empties the backlog within `seconds`, while new work goes on arriving.
+    """As few replicas as let every step start within `seconds`, from the backlog, the arrivals and the service time.
 
-    By Little's law (L = λW; J. D. C. Little, Operations Research 9(3), 1961) arrivals at rate λ keep λ·s slots busy at
-    a service time of s, and emptying a backlog of Q within T takes Q·s/T more: replicas = (λ·s + Q·s/T) / slots. Until
-    there are samples enough, `guess` seconds stand for s with the weight of GUESS_SAMPLES of them.
+    By Little's law (L = λW; J. D. C. Little, Operations Research 9(3), 1961) arrivals at rate λ keep λ·s slots busy if
+    each takes s, and a backlog of Q is worth Q·s of a slot's time. So replicas, of k slots each, are the larger of
+    ⌊λ·s/k⌋, which will be needed in any case, and Q·s/k over the time that is left: what AIM leaves of the target, less
+    half the age of the oldest step (half, since those behind it are younger). If those that there are cannot do it in
+    that time, new ones have to do the rest in the time that is left when they are up, `startup` seconds later.
+
+    From zero it waits as long as it may: one replica that starts a little later does more at once, and costs less. It
+    begins when the oldest step could not be started in time otherwise, or when there is work enough for a whole one.
+    `every` is how often it is asked, `guess` stands for s before anything is known. `activation` steps do not count.
     """
 
     name: str
     seconds: float
+    startup: float = 10.0
     guess: float = 1.0
     activation: float = 0
+    every: float = 5.0
 
     def read(self, numbers: Numbers, replicas: int, now: float) -> Reading:
-        service = self._service(numbers)
-        needed = (numbers.arrivals * service + numbers.runnable * service / self.seconds) / numbers.slots
-        active = numbers.running > 0 or numbers.runnable > self.activation
-        takes = numbers.runnable * service / (max(replicas, 1) * numbers.slots)
-        facts = (numbers.runnable, service, takes, self.seconds)
-        template = "{0} runnable at {1:.2g} s each would take {2:.0f} s, target {3:g} s"
-        return Reading(self.name, needed, 1.0, active, True, template, facts)
+        service = service_time(numbers, self.guess)
+        work = numbers.runnable * service / numbers.slots
+        aim = AIM * self.seconds
+        if replicas == 0:
+            left = aim - numbers.oldest - self.startup
+            needed = work / max(left, self.every)
+            active = numbers.runnable > self.activation and (left < 1.5 * self.every or needed >= 1.0)
+        else:
+            needed = self._needed(work, aim - numbers.oldest / 2, replicas)
+            active = numbers.running > 0 or numbers.runnable > self.activation
+        steady = math.floor(numbers.arrivals_5m * service / numbers.slots + 1e-9)
+        facts = (numbers.runnable, service, work / max(replicas, 1), self.seconds, numbers.oldest)
+        return Reading(self.name, max(math.ceil(needed - 1e-9), steady), 1.0, active, True, _words(facts), facts)
 
-    def _service(self, numbers: Numbers) -> float:
-        known = numbers.samples * numbers.service_mean
-        return (known + GUESS_SAMPLES * self.guess) / (numbers.samples + GUESS_SAMPLES)
+    def _needed(self, work: float, left: float, replicas: int) -> float:
+        """For `work` seconds of one replica that have to be done in the time that is left."""
+        left = max(left, self.every)
+        if work <= replicas * left:
+            return work / left
+        return replicas + (work - replicas * left) / max(left - self.startup, self.every)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,10 +134,20 @@ class Ahead:
 
     def read(self, numbers: Numbers, replicas: int, now: float) -> Reading:
         steps = sum(due.steps for due in numbers.due if due.in_seconds <= self.lead)
-        service = numbers.service_mean if numbers.samples else self.guess
-        needed = steps * service / (self.seconds * numbers.slots)
-        template = "{0} steps are due within {1:g} s"
+        work = steps * service_time(numbers, self.guess) / numbers.slots
+        needed = math.ceil(work / (AIM * self.seconds) - 1e-9)
+        template = "{0} steps are due within {1:g} s" if steps else "nothing is due within {1:g} s"
         return Reading(self.name, needed, 1.0, steps > 0, True, template, (steps, self.lead))
+
+
+def service_time(numbers: Numbers, guess: float) -> float:
+    """Seconds that a step takes, on the safe side while little is known.
+
+    The mean, in which a guess counts as GUESS_SAMPLES attempts, and one standard error of it (deviation/√n) more.
+    """
+    known = numbers.samples
+    mean = (known * numbers.service_mean + GUESS_SAMPLES * guess) / (known + GUESS_SAMPLES)
+    return mean + numbers.service_stddev / math.sqrt(known) if known else mean
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +172,7 @@ class Cron:
 
 Rule = Depth | Age | Drain | Ahead | Cron
 
+AIM = 0.8  # of a target: the rest is for chance
 GUESS_SAMPLES = 10
 # What KEDA's library takes as well: no nicknames, no seconds, and Sunday is 0.
 _FIELD = r"[0-9*?,/a-zA-Z-]+"
@@ -155,13 +183,13 @@ _FOR_KEDA = frozenset(
 _FIELDS: Mapping[str, tuple[str, ...]] = {
     "depth": ("value", "activationValue"),
     "age": ("seconds", "activationSeconds"),
-    "drain": ("seconds", "serviceSeconds", "activationValue"),
+    "drain": ("seconds", "startupSeconds", "serviceSeconds", "activationValue"),
     "ahead": ("seconds", "leadSeconds", "serviceSeconds"),
 }
 
 
-def parse(trigger: Trigger, pool: str, at: str = "/spec/triggers") -> Rule:
-    """Understand a trigger of the pool's. Raises InvalidPool."""
+def parse(trigger: Trigger, pool: str, at: str = "/spec/triggers", *, every: float = 5.0) -> Rule:
+    """Understand a trigger of the pool's, which is asked `every` so many seconds. Raises InvalidPool."""
     if trigger.type == "cron":
         return _cron(trigger, at)
     if trigger.type not in {"external", "external-push"}:
@@ -182,8 +210,14 @@ def parse(trigger: Trigger, pool: str, at: str = "/spec/triggers") -> Rule:
         case "age":
             return Age(name, _number(given, "seconds", None, at), _number(given, "activationSeconds", 0, at))
         case "drain":
-            seconds, guess = _number(given, "seconds", None, at), _number(given, "serviceSeconds", 1, at)
-            return Drain(name, seconds, guess, _number(given, "activationValue", 0, at))
+            return Drain(
+                name,
+                seconds=_number(given, "seconds", None, at),
+                startup=_number(given, "startupSeconds", 10, at),
+                guess=_number(given, "serviceSeconds", 1, at),
+                activation=_number(given, "activationValue", 0, at),
+                every=every,
+            )
         case _:
             seconds, lead = _number(given, "seconds", None, at), _number(given, "leadSeconds", 30, at)
             return Ahead(name, seconds, lead, _number(given, "serviceSeconds", 1, at))
@@ -228,6 +262,12 @@ def _number(given: Mapping[str, str], field: str, default: float | None, at: str
     if not (math.isfinite(value) and value >= least):
         raise _flawed(f"{at}/metadata/{field}", f"must be a number above 0, in quotes, not {raw!r}")
     return value
+
+
+def _words(facts: tuple[object, ...]) -> str:
+    if not facts[0]:
+        return "nothing is runnable"
+    return "{0} runnable at {1:.2g} s each would take {2:.0f} s, the oldest has waited {4:.0f} s, target {3:g} s"
 
 
 def _flawed(pointer: str, detail: str) -> InvalidPool:

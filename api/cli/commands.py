@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 
 import click
 
-from api.cli import decisions, operating, overview, results, specs
+from api.cli import decisions, operating, overview, pools, queues, results, specs
 from api.cli.follow import Done, Entry, Save, follow
 from api.cli.progress import display, printable, reason
 from api.cli.results import Folder
@@ -162,7 +162,7 @@ def job(run: Run, job_id: str, as_json: bool) -> None:
         overview.show_job(run.out, found)
 
 
-for command in (*decisions.COMMANDS, *operating.COMMANDS):
+for command in (*decisions.COMMANDS, *operating.COMMANDS, *queues.COMMANDS, *pools.COMMANDS):
     cli.add_command(command)
 
 

@@ -1,4 +1,4 @@
-"""`millrace dead-letters`, `replay`, `queues`, `pause` and `resume`: for those who keep the work going."""
+"""`millrace dead-letters` and `replay`: what failed for good, and doing it again."""
 
 import json
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from api.cli.overview import at
 from api.cli.progress import printable
 from api.cli.run import Run
 from api.cli.tables import Cell, Column
-from api.client import DeadLetters, Queue, Replayed
+from api.client import DeadLetters, Replayed
 
 KIND = click.option("--kind", metavar="KIND", help="Only steps of this kind.")
 FINGERPRINT = click.option("--fingerprint", metavar="HEX", help="Only those that failed for this reason.")
@@ -80,62 +80,7 @@ def replay(
     click.echo(_said(done), err=True)
 
 
-@click.command()
-@click.option("--json", "as_json", is_flag=True, help="Print each queue's document on a line of its own.")
-@click.pass_obj
-def queues(run: Run, as_json: bool) -> None:
-    """List all queues, and which of them are paused.
-
-    \b
-    Example:
-      millrace queues
-    """
-    with run.client() as client:
-        found = client.queues()
-    if as_json:
-        for queue in found:
-            click.echo(json.dumps(queue.raw))
-        return
-    columns = [Column(title="queue"), Column(title="state"), Column(title="since")]
-    tables.show(run.out, columns, [_row(queue) for queue in found])
-
-
-@click.command()
-@click.argument("queue", metavar="QUEUE")
-@click.pass_obj
-def pause(run: Run, queue: str) -> None:
-    """Let nothing new start from QUEUE, for anybody.
-
-    What runs goes on, and jobs are still accepted. The key needs the scope `operate`.
-
-    \b
-    Example:
-      millrace pause images
-    """
-    with run.client() as client:
-        done = client.pause(queue)
-    since = f" since {at(done.paused_at).text}" if done.paused_at else ""
-    click.echo(f"{printable(done.name)}  {_standing(done)}{since}")
-
-
-@click.command()
-@click.argument("queue", metavar="QUEUE")
-@click.pass_obj
-def resume(run: Run, queue: str) -> None:
-    """Let QUEUE go on, the most urgent first.
-
-    The key needs the scope `operate`.
-
-    \b
-    Example:
-      millrace resume images
-    """
-    with run.client() as client:
-        done = client.resume(queue)
-    click.echo(f"{printable(done.name)}  {_standing(done)}")
-
-
-COMMANDS = (dead_letters, replay, queues, pause, resume)
+COMMANDS = (dead_letters, replay)
 
 
 def _show_letters(run: Run, found: Sequence[DeadLetters]) -> None:
@@ -167,13 +112,3 @@ def _said(done: Replayed) -> str:
         return f"{match}."
     skipped = f", {done.skipped} could not: another job has their unique key, or they run already"
     return f"{match}; {len(done.jobs)} run again{skipped if done.skipped else ''}."
-
-
-def _standing(queue: Queue) -> str:
-    return "paused" if queue.paused else "running"
-
-
-def _row(queue: Queue) -> tuple[Cell, ...]:
-    since = at(queue.paused_at) if queue.paused_at else Cell(text="")
-    style = "yellow" if queue.paused else ""
-    return Cell(text=printable(queue.name)), Cell(text=_standing(queue), style=style), since

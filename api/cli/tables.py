@@ -21,31 +21,33 @@ class Cell:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Column:
-    """What stands above, whether it may be cut off, and its width at most; all that on a terminal only."""
+    """What stands above, whether it may be cut off or go on below, and its width at most; all on a terminal only."""
 
     title: str
     right: bool = False
     cut: bool = False
+    wrap: bool = False
     most: int | None = None
 
 
-def show(console: Console, columns: Sequence[Column], rows: Sequence[Sequence[Cell]]) -> None:
-    """Print the rows under their titles."""
+def show(console: Console, columns: Sequence[Column], rows: Sequence[Sequence[Cell]], *, gap: int = 2) -> None:
+    """Print the rows under their titles; on a terminal with `gap` columns of nothing between them."""
     if not console.is_terminal:
         _plain(console, [[column.title for column in columns], *([_words(cell) for cell in row] for row in rows)])
         return
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    table = Table(box=None, padding=(0, gap, 0, 0), header_style="dim")
     for column in columns:
-        # Where it is too narrow, only what may be cut off gives way.
+        # Where it is too narrow, only what may be cut off or go on below gives way.
         justify: JustifyMethod = "right" if column.right else "left"
-        table.add_column(column.title, justify=justify, no_wrap=not column.cut, max_width=column.most)
+        table.add_column(column.title, justify=justify, no_wrap=not (column.cut or column.wrap), max_width=column.most)
     for row in rows:
-        table.add_row(*map(_text, row))
+        table.add_row(*(_text(cell, wrap=column.wrap) for column, cell in zip(columns, row, strict=True)))
     console.print(table)
 
 
-def _text(cell: Cell) -> Text:
-    return Text(cell.text, style=Style.parse(cell.style) + Style(link=cell.link), no_wrap=True, overflow="ellipsis")
+def _text(cell: Cell, *, wrap: bool) -> Text:
+    style = Style.parse(cell.style) + Style(link=cell.link)
+    return Text(cell.text, style=style, no_wrap=not wrap, overflow="fold" if wrap else "ellipsis")
 
 
 def _plain(console: Console, lines: Sequence[Sequence[str]]) -> None:
@@ -57,3 +59,16 @@ def _plain(console: Console, lines: Sequence[Sequence[str]]) -> None:
 
 def _words(cell: Cell) -> str:
     return cell.text if cell.plain is None else cell.plain
+
+
+def lasting(seconds: float, *, below: float = 9.995) -> str:
+    """A length of time in words; hundredths of seconds only `below` so many."""
+    if seconds < below:
+        return f"{seconds:.2f} s"
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    if seconds < 2 * 3600:
+        return f"{seconds / 60:.0f} min"
+    if seconds < 2 * 86_400:
+        return f"{seconds / 3600:.0f} h"
+    return f"{seconds / 86_400:.0f} d"

@@ -29,7 +29,7 @@ PAGE = 100
 
 _ID = re.compile(r"[A-Za-z0-9_]{1,100}")
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,100}")
-_POOL = re.compile(r"[a-z0-9][a-z0-9.-]{0,252}")  # as Kubernetes names them
+_POOL = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,252}")
 
 T = TypeVar("T")
 Page = Callable[[Any], tuple[list[T], str | None]]

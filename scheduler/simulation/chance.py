@@ -6,6 +6,7 @@ has the i-th draw of each stream, whatever becomes of it.
 
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple, TypeVar, cast
 
 import numpy as np
@@ -23,12 +24,18 @@ HEAD, TAIL, SERVICE, STARTUP = range(4)  # streams: when jobs come, the same aga
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _FIRST, _SECOND = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 _S11, _S27, _S30, _S31 = np.uint64(11), np.uint64(27), np.uint64(30), np.uint64(31)
+_STAMP = tuple((file.name, file.stat().st_mtime_ns) for file in sorted(Path(__file__).parent.glob("*.py")))
 _TO_UNIT = 1.0 / 9007199254740992.0
 
 
 def compiled(function: Compiled) -> Compiled:
-    """Numba's njit, kept on disk."""
-    return cast(Compiled, njit(cache=True)(function))
+    """Numba's njit, kept on disk until a file of this package changes.
+
+    By itself Numba looks at the function's own file only, and would go on using what was compiled into it of others.
+    """
+    made: Any = njit(cache=True, error_model="numpy")(function)
+    made._cache._cache_file._source_stamp = _STAMP
+    return cast(Compiled, made)
 
 
 class Source(NamedTuple):

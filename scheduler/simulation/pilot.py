@@ -22,6 +22,7 @@ from scheduler.triggers import Cron, Depth, Numbers, Rule
 
 SYNC_SECONDS = 15.0  # of the HPA's controller
 FOREVER = 1 << 60
+NEXT, SLEEP = Stops(0), Stops(FOREVER, 0, 0, idle=True)
 _EMPTY = Numbers(0, 0, 0.0, 0.0, 0.0, 0.0, 0.0, 0, 1)
 
 
@@ -50,13 +51,20 @@ class Beat:
 
 @dataclass(slots=True)
 class Pilot:
-    """What a policy remembers, and from when on ticks were left out; changes as the run goes on."""
+    """What a policy remembers, and which ticks were left out; changes as the run goes on.
+
+    `sleeps`: without replicas and without work nothing has to be looked at. `depth` is the only rule, or None.
+    Ticks up to `until` may be left out while `asked` replicas are asked for. `active` is the last active poll.
+    """
 
     policy: Policy
+    spec: Spec
     beat: Beat
     memory: Memory
+    lazy: bool
+    sleeps: bool
+    depth: Depth | None
     replicas: int = 0
-    lazy: bool = True
     asked: int = -1
     until: float = -1.0
     worked_out: int = 0
@@ -68,10 +76,17 @@ class Pilot:
 
 def pilot(steered: Policy, *, lazy: bool = True) -> Pilot:
     """At the wheel of a pool that has no replicas yet."""
-    plain = (
-        not (steered.scaled.is_paused or steered.scaled.is_forced) and steered.scaled.spec.idle_replica_count is None
+    scaled, spec, rules = steered.scaled, steered.scaled.spec, steered.rules
+    lazy = lazy and not (scaled.is_paused or scaled.is_forced) and spec.idle_replica_count is None
+    return Pilot(
+        policy=steered,
+        spec=spec,
+        beat=beat_of(steered),
+        memory=policy.first_memory(0, 0.0),
+        lazy=lazy,
+        sleeps=lazy and spec.min_replica_count == 0 and not any(isinstance(rule, Cron) for rule in rules),
+        depth=rules[0] if len(rules) == 1 and isinstance(rules[0], Depth) else None,
     )
-    return Pilot(steered, beat_of(steered), policy.first_memory(0, 0.0), lazy=lazy and plain)
 
 
 def beat_of(steered: Policy) -> Beat:
@@ -86,14 +101,16 @@ def beat_of(steered: Policy) -> Beat:
 
 def steer(p: Pilot, numbers: Numbers, tick: int) -> int:
     """How many replicas there shall be from this tick on."""
-    spec, replicas = p.policy.scaled.spec, p.replicas
-    now = tick * p.beat.tick
-    readings = [rule.read(numbers, replicas, now) for rule in p.policy.rules]
-    active = any(reading.active for reading in readings)
-    if p.lazy and not active and _is_asleep(p):
+    replicas, now = p.replicas, tick * p.beat.tick
+    readings, active = [], False
+    for rule in p.policy.rules:
+        reading = rule.read(numbers, replicas, now)
+        readings.append(reading)
+        active = active or reading.active
+    if replicas == 0 and not active and p.sleeps:
         return 0
     polls = tick % p.beat.polls == 0
-    if _may_be_left_out(p, spec, readings, tick) and (active or not polls or not _is_over(p, spec, tick)):
+    if _may_be_left_out(p, readings, tick) and (active or not polls or not _is_over(p, tick)):
         p.left_out = tick
     else:
         _make_up(p)
@@ -101,7 +118,7 @@ def steer(p: Pilot, numbers: Numbers, tick: int) -> int:
         p.worked_out = p.left_out = tick
         p.readings, p.asked = readings, -1
         if p.lazy and wanted == replicas and replicas:
-            _rest(p, spec, readings)
+            _rest(p, readings)
         p.replicas = wanted
     if active and polls:
         p.active = tick
@@ -110,30 +127,23 @@ def steer(p: Pilot, numbers: Numbers, tick: int) -> int:
 
 def stops(p: Pilot, numbers: Numbers, tick: int) -> Stops:
     """How far the queue may run on before the policy has to look again; one tick, if nothing better is known."""
-    rules = p.policy.rules
-    if len(rules) == 1 and isinstance(rules[0], Depth):
-        return _stops_of_depth(p, rules[0], tick)
-    silent = numbers.runnable == 0 and numbers.running == 0 and numbers.arrivals_5m == 0 and not numbers.due
-    if p.lazy and silent and _is_asleep(p) and not any(isinstance(rule, Cron) for rule in rules):
-        return Stops(FOREVER, 0, 0, idle=True)
-    return Stops(tick + 1)
+    if p.depth is not None:
+        return _stops_of_depth(p, p.depth, tick)
+    if p.replicas or not p.sleeps or numbers.runnable or numbers.running or numbers.arrivals_5m or numbers.due:
+        return NEXT
+    return SLEEP
 
 
 def _stops_of_depth(p: Pilot, depth: Depth, tick: int) -> Stops:
     """Only the number of runnable steps counts, and for it the queue can look itself."""
-    stops = Stops(tick + 1, exact=depth.exact, activation=floor(depth.activation), every=p.beat.polls)
-    if p.lazy and _is_asleep(p):
+    stops = Stops(0, exact=depth.exact, activation=floor(depth.activation), every=p.beat.polls)
+    if p.replicas == 0 and p.sleeps:
         return stops._replace(until=FOREVER, low=0, high=stops.activation, idle=depth.exact)
     if p.replicas == 0 or p.asked < 0:
         return stops
     low, high = _range(p, depth)
-    spec = p.policy.scaled.spec
-    patience = FOREVER if spec.min_replica_count else floor(spec.cooldown_period / p.beat.tick)
+    patience = FOREVER if p.spec.min_replica_count else floor(p.spec.cooldown_period / p.beat.tick)
     return stops._replace(until=max(tick + 1, int(p.until)), low=low, high=high, patience=patience)
-
-
-def _is_asleep(p: Pilot) -> bool:
-    return p.replicas == 0 and p.policy.scaled.spec.min_replica_count == 0
 
 
 def skipped(p: Pilot, last: int, active: int) -> None:
@@ -143,11 +153,11 @@ def skipped(p: Pilot, last: int, active: int) -> None:
         p.active = max(p.active, active)
 
 
-def _may_be_left_out(p: Pilot, spec: Spec, readings: Sequence[Reading], tick: int) -> bool:
+def _may_be_left_out(p: Pilot, readings: Sequence[Reading], tick: int) -> bool:
     """Whether a sync now would change nothing."""
     if p.asked < 0 or tick > p.until or p.replicas == 0:
         return False
-    return tick % p.beat.syncs != 0 or _asked(spec, readings, p.replicas) == p.asked
+    return tick % p.beat.syncs != 0 or _asked(p, readings) == p.asked
 
 
 def _decide(p: Pilot, readings: Sequence[Reading], tick: int, now: float) -> int:
@@ -164,9 +174,9 @@ def _decide(p: Pilot, readings: Sequence[Reading], tick: int, now: float) -> int
     return wanted
 
 
-def _rest(p: Pilot, spec: Spec, readings: Sequence[Reading]) -> None:
+def _rest(p: Pilot, readings: Sequence[Reading]) -> None:
     """Nothing has changed: find out for how long the same readings would change nothing either."""
-    asked, highs = _asked(spec, readings, p.replicas), p.memory.history.highs
+    spec, asked, highs = p.spec, _asked(p, readings), p.memory.history.highs
     if asked > p.replicas or not highs or highs[0].number < p.replicas:
         return
     if spec.behavior is None and highs[0].number > p.replicas != spec.max_replica_count:
@@ -188,16 +198,19 @@ def _make_up(p: Pilot) -> None:
     p.worked_out = p.left_out
 
 
-def _is_over(p: Pilot, spec: Spec, tick: int) -> bool:
+def _is_over(p: Pilot, tick: int) -> bool:
     """Whether the cooldown may be: it counts from the last tick that was active."""
-    if spec.min_replica_count > 0:
+    if p.spec.min_replica_count > 0:
         return False
-    return p.active < 0 or (tick - p.active) * p.beat.tick > spec.cooldown_period - 1e-6
+    return p.active < 0 or (tick - p.active) * p.beat.tick > p.spec.cooldown_period - 1e-6
 
 
-def _asked(spec: Spec, readings: Sequence[Reading], replicas: int) -> int:
-    asked = max(hpa.desired(reading, spec, replicas) for reading in readings)
-    return min(max(asked, 1, spec.min_replica_count), spec.max_replica_count)
+def _asked(p: Pilot, readings: Sequence[Reading]) -> int:
+    asked = max(1, p.spec.min_replica_count)
+    for reading in readings:
+        wanted = hpa.desired(reading, p.spec, p.replicas)
+        asked = max(wanted, asked)
+    return min(asked, p.spec.max_replica_count)
 
 
 def _range(p: Pilot, depth: Depth) -> tuple[int, int]:
@@ -211,11 +224,10 @@ def _range(p: Pilot, depth: Depth) -> tuple[int, int]:
 
 def _first(p: Pilot, depth: Depth, asked: int) -> int:
     """The least number of runnable steps for which that many replicas, or more, are asked for."""
-    spec = p.policy.scaled.spec
-    if asked <= max(1, spec.min_replica_count):
+    if asked <= max(1, p.spec.min_replica_count):
         return 0
-    if asked > spec.max_replica_count:
-        return 1 << 60
+    if asked > p.spec.max_replica_count:
+        return FOREVER
     low, high = 0, 1
     while _asked_at(p, depth, high) < asked:
         low, high = high, 2 * high
@@ -227,4 +239,4 @@ def _first(p: Pilot, depth: Depth, asked: int) -> int:
 
 def _asked_at(p: Pilot, depth: Depth, runnable: int) -> int:
     numbers = replace(_EMPTY, runnable=runnable)
-    return _asked(p.policy.scaled.spec, [depth.read(numbers, p.replicas, 0.0)], p.replicas)
+    return _asked(p, [depth.read(numbers, p.replicas, 0.0)])

@@ -7,7 +7,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from scheduler.simulation.rivals import AHEAD
-from scheduler.simulation.study import DEFAULTS, PATIENT, TUNED, Study
+from scheduler.simulation.study import DEFAULTS, PATIENT, TUNED, Row, Study
 
 COLOURS = {DEFAULTS: "#8a8a8a", TUNED: "#d1495b", PATIENT: "#edae49", "age": "#66a182", "drain": "#00798c"}
 OTHER = "#2e4057"
@@ -29,9 +29,7 @@ def course(study: Study) -> Figure:
     arrivals.fill_between(first.hours, first.arrivals, step="mid", color="#c9d6df", linewidth=0)
     arrivals.set_ylabel("arrivals a second")
     arrivals.set_title(f"{study.trace.name}, target {study.world.target:g} s")
-    for row in study.rows:
-        if row.label == AHEAD and not study.trace.scheduled.any():
-            continue
+    for row in _distinct(study):
         went, colour = row.result.course, COLOURS.get(row.label, OTHER)
         backlog.plot(went.hours, went.backlog, color=colour, linewidth=0.8, alpha=0.8, label=row.label)
         replicas.plot(went.hours, went.replicas, color=colour, linewidth=0.8, alpha=0.8)
@@ -52,7 +50,7 @@ def frontier(study: Study) -> Figure:
     axes = figure.subplots()
     xs, ys = [r.replica_hours for r in study.swept], [r.p95 for r in study.swept]
     axes.scatter(xs, ys, s=14, color="#b8b8b8", label="depth, all that was tried")
-    for row in study.rows:
+    for row in _distinct(study):
         colour = COLOURS.get(row.label, OTHER)
         axes.scatter([row.result.replica_hours], [row.result.p95], s=60, color=colour, label=row.label, zorder=3)
     axes.axhline(study.world.target, color="#444444", linewidth=0.8, linestyle=":", label="target")
@@ -67,6 +65,11 @@ def frontier(study: Study) -> Figure:
     axes.legend(fontsize="small")
     _plain(axes)
     return figure
+
+
+def _distinct(study: Study) -> list[Row]:
+    """Without a schedule one of ours would hide behind the other."""
+    return [row for row in study.rows if row.label != AHEAD or study.trace.scheduled.any()]
 
 
 def _plain(axes: Axes) -> None:

@@ -1,6 +1,7 @@
 """The report: a table for people, the same as Markdown, and everything as JSON."""
 
 import json
+import math
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
@@ -37,11 +38,11 @@ def markdown(study: Study) -> str:
 
 
 def title(study: Study) -> str:
-    world, trace = study.world, study.trace
-    days = trace.seconds / 86_400
+    world, trace, bounds = study.world, study.trace, study.bounds
     return (
-        f"{trace.name}: {study.rows[0].result.jobs:,} jobs in {days:.3g} days, {world.service:g} s each, {world.slots} slots a replica, "
-        f"{study.bounds.least} to {study.bounds.most} replicas, target {world.target:g} s"
+        f"{trace.name}: {study.rows[0].result.jobs:,} jobs in {trace.seconds / 86_400:.3g} days, "
+        f"{world.service:g} s each, {world.slots} slots a replica, {bounds.least} to {bounds.most} replicas, "
+        f"target {world.target:g} s"
     )
 
 
@@ -78,7 +79,8 @@ def document(study: Study) -> dict[str, Any]:
 
 def _numbers(result: Result) -> dict[str, Any]:
     names = ("jobs", "unfinished", "p50", "p95", "p99", "longest", "mean_wait", "share_over", "replica_hours")
-    return {name: getattr(result, name) for name in (*names, "utilization", "actions", "reversals", "is_good")}
+    found = {name: getattr(result, name) for name in (*names, "utilization", "actions", "reversals", "is_good")}
+    return {name: None if value == math.inf else value for name, value in found.items()}
 
 
 def _lines(study: Study) -> Iterable[list[str]]:
@@ -104,6 +106,8 @@ def _line(row: Row, tuned: Result, defaults: Result) -> list[str]:
 
 
 def _seconds(wait: float) -> str:
+    if wait == math.inf:
+        return "for ever"
     return f"{wait:.1f} s" if wait < 100 else f"{wait:.0f} s"
 
 
@@ -112,7 +116,7 @@ def _change(value: float, other: float) -> str:
 
 
 def _ratio(value: float, other: float) -> str:
-    return f"x {value / other:.2f}" if other else ""
+    return f"x {value / other:.2f}" if other and math.isfinite(value / other) else ""
 
 
 def _cells(cells: Iterable[str]) -> str:

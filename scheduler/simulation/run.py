@@ -6,9 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scheduler.simulation import queue
-from scheduler.simulation.pilot import FOREVER, Policy, pilot, skipped, steer, stops
-from scheduler.simulation.queue import (
+from scheduler.simulation.book import (
     ACTIVE,
     ARRIVED,
     BINS,
@@ -25,8 +23,11 @@ from scheduler.simulation.queue import (
     Book,
     Desk,
     Pace,
-    Seen,
+    new_book,
+    with_room,
 )
+from scheduler.simulation.pilot import FOREVER, Policy, pilot, skipped, steer, stops
+from scheduler.simulation.queue import Seen, Stops, grow, run_on, shrink
 from scheduler.simulation.trace import Floats, Ints, Trace
 from scheduler.simulation.world import World
 from scheduler.triggers import Due, Numbers
@@ -51,7 +52,7 @@ class Result:
     """What a policy made of a trace; waits in seconds, quantiles at most 1 % off, 0 and `longest` exact.
 
     `share_over` of the jobs waited longer than the target. `unfinished` jobs had not started long after the trace's
-    end; they count as having waited until then. `reversals` are actions in another direction than the one before.
+    end; they count as waiting for ever. `reversals` are actions in another direction than the one before.
     """
 
     policy: Policy
@@ -85,14 +86,14 @@ class _Changes:
 def run(trace: Trace, steered: Policy, world: World, *, lazy: bool = True) -> Result:
     """Simulate; `lazy` false looks at every tick (slower, and the same result)."""
     p = pilot(steered, lazy=lazy)
-    at = queue.pace(p.beat.tick, trace.seconds)
-    book = queue.book(trace, world, at, steered.scaled.spec.max_replica_count)
+    book = new_book(trace, world, p.beat.tick, steered.scaled.spec.max_replica_count)
+    at = book.pace
     ends = math.ceil(trace.seconds / at.tick)
     last = ends + math.ceil(max(PATIENCE, trace.seconds / 10) / at.tick)
-    known, changes, work = _known(trace), _Changes(), (world.service, world.spread, world.target)
-    tick, ahead = 0, queue.Stops(1)
+    known, changes = _known(trace), _Changes()
+    tick, ahead = 0, Stops(0)
     while tick < last:
-        seen = queue.run_on(book.ints, book.floats, book.sizes, at, ahead, work, p.replicas)
+        seen = run_on(book.ints, book.floats, ahead, p.replicas)
         if seen.tick > tick + 1:
             skipped(p, seen.tick - 1, int(book.desk.counts[ACTIVE]))
         tick, now, before = seen.tick, seen.tick * at.tick, p.replicas
@@ -138,10 +139,10 @@ def _until(until: int, tick: int, ends: int, known: list[tuple[float, int]], sec
 
 def _change(book: Book, more: int, world: World, now: float) -> Book:
     if more > 0:
-        queue.grow(book.desk, book.source, more, world.slots, now, world.startup, world.jitter)
+        grow(book.desk, book.source, more, world.slots, now, world.startup, world.jitter)
         return book
-    book = queue.with_room(book, int(book.desk.counts[GONE]) - more * world.slots)
-    queue.shrink(book.desk, -more, world.slots, now)
+    book = with_room(book, int(book.desk.counts[GONE]) - more * world.slots)
+    shrink(book.desk, -more, world.slots, now)
     return book
 
 

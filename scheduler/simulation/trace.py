@@ -2,7 +2,7 @@
 
 import csv
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -62,7 +62,7 @@ def read(file: Path) -> Trace:
     """
     try:
         with file.open(newline="", encoding="utf-8-sig") as lines:
-            rows = list(_rows(csv.reader(lines, strict=True), str(file)))
+            rows = list(_rows(lines, str(file)))
     except (OSError, UnicodeDecodeError) as exc:
         raise InvalidTrace(f"{file} cannot be read: {exc}") from exc
     if len(rows) < 2:
@@ -122,23 +122,23 @@ def moment(text: str) -> datetime:
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
-def _rows(lines: Iterable[list[str]], file: str) -> Iterable[_Row]:
-    reader = iter(lines)
-    at, before = 1, None
+def _rows(lines: Iterable[str], file: str) -> Iterator[_Row]:
+    cells = csv.reader(lines, strict=True)
+    before = None
     try:
-        header = [cell.strip().lower() for cell in next(reader, [])]
-        if tuple(header) not in {COLUMNS[:2], COLUMNS}:
-            raise InvalidTrace(f"{file}, line 1: must be 'timestamp,value' or 'timestamp,value,scheduled'")
-        for at, cells in enumerate(reader, 2):
-            if not cells:
-                continue
-            row = _row(cells, len(header))
+        header = tuple(cell.strip().lower() for cell in next(cells, []))
+        if header not in {COLUMNS[:2], COLUMNS}:
+            raise ValueError("must be 'timestamp,value' or 'timestamp,value,scheduled'")
+        for found in filter(None, cells):
+            row = _row(found, len(header))
             if before is not None and row.at <= before:
-                raise ValueError(f"{cells[0]!r} is not later than the line before")
+                raise ValueError(f"{found[0]!r} is not later than the line before")
             before = row.at
             yield row
+    except UnicodeDecodeError:
+        raise
     except (ValueError, csv.Error) as exc:
-        raise InvalidTrace(f"{file}, line {at}: {exc}") from exc
+        raise InvalidTrace(f"{file}, line {max(1, cells.line_num)}: {exc}") from exc
 
 
 def _row(cells: list[str], width: int) -> _Row:

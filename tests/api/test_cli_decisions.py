@@ -231,13 +231,9 @@ def test_queues_are_paused_and_resumed(run: Run) -> None:
     paused = run("pause", "images")
     assert (paused.exit_code, paused.stdout.startswith("images  paused since 2")) == (0, True)
     listed = [line.split() for line in run("queues").stdout.splitlines()]
-    assert [line[:2] for line in listed] == [
-        ["queue", "state"],
-        ["images", "paused"],
-        ["ai", "running"],
-        ["calls", "running"],
-        ["default", "running"],
-    ]
+    assert [line[0] for line in listed] == ["queue", "images", "ai", "calls", "default"]
+    assert [line[-1] for line in listed if "paused" not in line] == ["state", "running", "running", "running"]
+    assert listed[1][-3:-1] == ["paused", "since"]
     assert run("resume", "images").stdout == "images  running\n"
     assert [json.loads(line)["paused"] for line in run("queues", "--json").stdout.splitlines()] == [False] * 4
 

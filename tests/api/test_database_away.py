@@ -34,6 +34,7 @@ ROUTES: dict[str, Callable[[Api, str], httpx2.Response]] = {
     "wait": lambda api, job: api.acme.get(f"/v1/jobs/{job}?wait=5"),
     "watch": lambda api, job: api.acme.get(f"/v1/jobs/{job}/events"),
     "fetch": lambda api, job: api.acme.get(f"/v1/jobs/{job}/outputs/say/small"),
+    "queues": lambda api, _: api.acme.get("/v1/queues"),
     "ready": lambda api, _: api.acme.get("/readyz"),
 }
 

@@ -9,11 +9,15 @@ import schemathesis
 from schemathesis.engine import StopReason, events, from_schema
 from schemathesis.schemas import BaseSchema
 
+from storage import queues
+from storage.database import PlatformTx
 from tests.api.conftest import Api
+from tests.api.deciding import decide
 from tests.api.working import working
 
 # Longer, by hand: FUZZ_EXAMPLES=300 pytest --timeout=0 tests/api/test_fuzz.py
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "30"))
+PAUSE = queues.pause
 
 SUBMITTING = {
     "include-name": "POST /v1/jobs",
@@ -38,9 +42,17 @@ CONFIG: dict[str, Any] = {
 }
 
 
+def pause_for_a_moment(tx: PlatformTx, name: str) -> None:
+    """A queue that stays paused would keep its jobs, and whoever watches them, waiting for ever."""
+    PAUSE(tx, name)
+    queues.resume(tx, name)
+
+
 @pytest.fixture
-def published(own_api: Api) -> Iterator[BaseSchema]:
+def published(own_api: Api, monkeypatch: pytest.MonkeyPatch) -> Iterator[BaseSchema]:
     """The document, as the server publishes it, before a platform whose steps all succeed."""
+    monkeypatch.setattr(queues, "pause", pause_for_a_moment)
+    decide(own_api.database)
     key = own_api.key(own_api.acme, "jobs:read", "jobs:write", "operate")
     headers = {"Authorization": f"Bearer {key}"}
     config = schemathesis.Config.from_dict({**CONFIG, "headers": headers})

@@ -16,6 +16,7 @@ import pytest
 import redis
 
 from scheduler.reap import reap_once
+from storage import workers
 from storage.database import Database
 from storage.model import Job, JobState, Outcome, StepState, TenantId
 from tasks.names import KINDS, Kind
@@ -89,6 +90,46 @@ def test_a_stopping_worker_ends_what_it_has_begun_with_its_lease_and_gives_back_
     step = read(running).steps[0]
     assert (step.state, step.attempt) == (StepState.SUCCEEDED, 1)
     assert not local_files(running)
+
+
+@pytest.mark.parametrize("pool", ["prefork", "threads"])
+def test_a_worker_that_must_go_hands_back_at_once(
+    worker: Worker, database: Database, tenant: TenantId, read: Callable[[Job], Job], pool: str, relaying: Relaying
+) -> None:
+    with worker("-P", pool, "-c", "1", "--prefetch-multiplier", "4", STOP_GRACE_SECONDS="600") as process:
+        running = put_in(database, tenant, {"steps": {"say": {"kind": "echo", "sleep_seconds": 100}}})
+        until(lambda: read(running).state is JobState.RUNNING)
+        held = [put_in(database, tenant) for _ in range(2)]
+        until(lambda: unsent(database) == 0)
+        until(lambda: waiting_hints(relaying) == 0)
+        relaying.stop()
+        with database.platform_read() as tx:
+            [known] = workers.living(tx)
+        assert (known.queues, known.slots, known.running) == (("default",), 1, 1)
+        process.send_signal(signal.SIGTERM)
+        until(lambda: unsent(database) == len(held))
+        with database.platform_read() as tx:
+            assert [one.stopping for one in workers.living(tx)] == [True]
+        process.send_signal(signal.SIGQUIT)
+        assert process.wait(10) == 0
+    step = read(running).steps[0]
+    assert (step.state, [tried.outcome for tried in step.attempts]) == (StepState.QUEUED, [Outcome.RETURNED])
+    with database.platform_read() as tx:
+        assert workers.living(tx) == []
+
+
+def test_a_worker_that_must_go_needs_no_other_word(
+    worker: Worker, database: Database, tenant: TenantId, read: Callable[[Job], Job], relaying: Relaying
+) -> None:
+    with worker("-P", "prefork", "-c", "2", STOP_GRACE_SECONDS="600") as process:
+        jobs = [put_in(database, tenant, {"steps": {"say": {"kind": "echo", "sleep_seconds": 100}}}) for _ in range(6)]
+        until(lambda: [read(job).state for job in jobs].count(JobState.RUNNING) == 2)
+        relaying.stop()
+        process.send_signal(signal.SIGQUIT)
+        assert process.wait(10) == 0
+    outcomes = [tried.outcome for job in jobs for tried in read(job).steps[0].attempts]
+    assert outcomes == [Outcome.RETURNED] * 2
+    assert {read(job).steps[0].state for job in jobs} == {StepState.QUEUED}
 
 
 def unsent(database: Database) -> int:

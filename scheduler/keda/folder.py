@@ -1,0 +1,49 @@
+"""The pools of a folder, read again when a file changes."""
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+
+from scheduler.errors import InvalidPool
+from scheduler.pools import Pool, load
+
+log = logging.getLogger(__name__)
+
+
+class Folder:
+    """Holds the pools as they were when all files were last right. One thread reloads, any number may read."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises InvalidPool."""
+        self._path = path
+        self._stamp = self._now()
+        self._pools: Mapping[str, Pool] = load(path)
+
+    @property
+    def pools(self) -> Mapping[str, Pool]:
+        return self._pools
+
+    def reload(self) -> bool:
+        """Read the files if one has changed; returns whether they were taken. Those that are wrong change nothing."""
+        stamp = self._now()
+        if stamp == self._stamp:
+            return False
+        self._stamp = stamp
+        try:
+            found = load(self._path)
+        except (InvalidPool, OSError, ValueError) as exc:
+            log.error("keda.pools_refused reason=%s", exc)
+            return False
+        if gone := self._pools.keys() - found.keys():
+            log.warning("keda.pools_gone pools=%s", ",".join(sorted(gone)))
+        self._pools = found
+        log.info("keda.pools_read pools=%s", ",".join(found))
+        return True
+
+    def _now(self) -> tuple[tuple[str, int, int], ...]:
+        """Changes with the files; empty while Kubernetes exchanges them under our hands."""
+        try:
+            found = [(file.name, file.stat()) for file in self._path.glob("*.yaml")]
+            return tuple(sorted((name, stat.st_mtime_ns, stat.st_ino) for name, stat in found))
+        except OSError:
+            return ()
