@@ -69,7 +69,8 @@ class LeaseKeeper(bootsteps.StartStopStep):
 
     def _stop_at_once(self, *_: object) -> None:
         self._at_once.set()
-        state.should_stop = os.EX_OK  # Celery's own way to stop warmly: so that nothing new begins
+        # Celery's own way to stop warmly, so that nothing new begins.
+        state.should_stop = os.EX_OK  # type: ignore[assignment]
         self._begin_to_hand_back()
 
     def _begin_to_hand_back(self) -> None:

@@ -4,24 +4,33 @@ Prints a table and writes the figures to millrace-bench.json in the temporary fo
 """
 
 import json
+import os
 import sys
 import tempfile
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import click
 
-from deploy.local.stack import running_platform
+from deploy.local.settings import from_env
+from deploy.local.stack import Running, running_platform
+from tests import pools
 from tests.bench import latency, throughput, uploads
 
 PARTS = {"latency": latency.measure, "throughput": throughput.measure, "uploads": uploads.measure}
 
 
+def _platform(folder: Path) -> AbstractContextManager[Running]:
+    env = {**os.environ, "POOLS_DIR": str(pools.fixed(folder / "pools"))}
+    return running_platform(folder / "home", settings=from_env(env), say=lambda _: None)
+
+
 @click.command()
 @click.argument("parts", nargs=-1, type=click.Choice(list(PARTS)))
 def bench(parts: tuple[str, ...]) -> None:
-    """Measure PARTS (default: all) on a platform of its own."""
+    """Measure PARTS (default: all) on a platform of its own, with one worker per pool."""
     figures = {}
-    with tempfile.TemporaryDirectory() as folder, running_platform(Path(folder), say=lambda _: None) as running:
+    with tempfile.TemporaryDirectory() as folder, _platform(Path(folder)) as running:
         for part in parts or PARTS:
             figures[part] = PARTS[part](running)
             print(f"\n{part}")

@@ -9,8 +9,10 @@ from deploy.local.stack import Running
 
 
 def cpu_seconds(running: Running) -> dict[str, float]:
-    """User and system time of each part with all its children, by the part's name."""
-    return {name: _cpu(pid) for name, pid in running.processes.items()}
+    """User and system time of each part with all its children, by the part's name; workers apart from the scaler."""
+    found = {name: _cpu(pid) for name, pid in running.processes.items()}
+    found["scaler"] -= sum(seconds for name, seconds in found.items() if name.startswith("worker-"))
+    return found
 
 
 def spent(before: Mapping[str, float], after: Mapping[str, float]) -> dict[str, float]:
