@@ -22,8 +22,7 @@ class Point(NamedTuple):
     number: int
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(NamedTuple):
     """What a trigger says now: `value` against `target`, per replica or (`is_average` false) of the whole pool.
 
     `active` is what lifts a pool from zero. `template` and `facts` make the sentence.

@@ -8,7 +8,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from scheduler import memories, numbers, policy
@@ -200,5 +200,5 @@ def inputs(seen: Numbers | None, readings: Sequence[Reading | Failed]) -> Json:
     ]
     return {
         "triggers": said,
-        "numbers": None if seen is None else asdict(seen) | {"due": sum(d.steps for d in seen.due)},
+        "numbers": None if seen is None else seen._asdict() | {"due": sum(d.steps for d in seen.due)},
     }

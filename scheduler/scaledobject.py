@@ -5,6 +5,7 @@ HorizontalPodAutoscaler v2.
 """
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -191,11 +192,11 @@ class Spec(_Part):
         """None: not given at all, for which the HPA has rules of its own."""
         return self.advanced.horizontal_pod_autoscaler_config.behavior
 
-    @property
+    @cached_property
     def scale_up(self) -> ScaleUp:
         return (self.behavior or _DEFAULT_BEHAVIOR).scale_up
 
-    @property
+    @cached_property
     def scale_down(self) -> ScaleDown:
         return (self.behavior or _DEFAULT_BEHAVIOR).scale_down
 

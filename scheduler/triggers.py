@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from croniter import croniter
@@ -27,8 +28,7 @@ class Due:
     steps: int
 
 
-@dataclass(frozen=True, slots=True)
-class Numbers:
+class Numbers(NamedTuple):
     """What is known of a pool's queues; rates per second, times in seconds.
 
     `oldest` is the age of the oldest runnable step (0: there is none), `arrivals` the rate of the last minute and

@@ -31,7 +31,7 @@ Example:
 @click.option("--startup-jitter", type=float, default=0.0, show_default=True, help="Part of that, more or less.")
 @click.option("--slots", type=int, help="Jobs that a replica works on at a time; default: the pool's, or 2.")
 @click.option("--target", type=float, default=30.0, show_default=True, help="Longest good wait in seconds.")
-@click.option("--min", "least", type=int, help="Replicas at least; default: the pool's, or 0.")
+@click.option("--min", "least", type=int, default=0, show_default=True, help="Replicas at least, whatever the pool's.")
 @click.option("--max", "most", type=int, help="Replicas at most; default: the pool's, or 10.")
 @click.option("--scale", type=float, default=1.0, show_default=True, help="Multiplies the trace's values.")
 @click.option("--from", "since", help="Leave out rows before this timestamp.")

@@ -238,5 +238,5 @@ def _first(p: Pilot, depth: Depth, asked: int) -> int:
 
 
 def _asked_at(p: Pilot, depth: Depth, runnable: int) -> int:
-    numbers = replace(_EMPTY, runnable=runnable)
+    numbers = _EMPTY._replace(runnable=runnable)
     return _asked(p, [depth.read(numbers, p.replicas, 0.0)])

@@ -2,39 +2,41 @@
 
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from rich.box import SIMPLE
 from rich.table import Table
 
 from scheduler.simulation.run import Result
-from scheduler.simulation.study import DEFAULTS, TUNED, Row, Study
+from scheduler.simulation.study import DEFAULTS, TUNED, Study
 
-HEAD = (
-    *("policy", "wait p50", "p95", "p99", "longest", "over target", "replica-hours", "busy", "actions", "reversals"),
-    *(f"hours to {TUNED}", "p95 to it", f"hours to {DEFAULTS}", "p95 to it"),
-)
+HEAD = ("policy", "p50", "p95", "p99", "longest", "late", "hours", "busy", "actions", "reversals")
+AGAINST = ("policy", f"hours to {TUNED}", "its p95 to that", f"hours to {DEFAULTS}", "its p95 to that")
+LEGEND = "waits in seconds; late: of the jobs waited longer than the target; hours: of replicas; busy: of their slots"
 
 
-def table(study: Study) -> Table:
-    """For the terminal."""
-    made = Table(*HEAD[:1], box=SIMPLE, title=title(study), caption_justify="left", title_justify="left")
-    for name in HEAD[1:]:
-        made.add_column(name, justify="right")
-    for row in _lines(study):
-        made.add_row(*row)
-    return made
+def tables(study: Study) -> list[Table]:
+    """For the terminal: how each went, and how that compares."""
+    return [_table(HEAD, _lines(study), title(study)), _table(AGAINST, _against(study), "")]
 
 
 def markdown(study: Study) -> str:
     """The same for a file."""
-    lines = [f"# {title(study)}", "", _cells(HEAD), _cells(["---", *["--:"] * (len(HEAD) - 1)])]
-    lines += [_cells(row) for row in _lines(study)]
-    lines += ["", *(f"- {line}" for line in remarks(study))]
-    return "\n".join(lines) + "\n"
+    lines = [f"# {title(study)}", ""]
+    for head, rows in ((HEAD, _lines(study)), (AGAINST, _against(study))):
+        lines += [_cells(head), _cells(["---", *["--:"] * (len(head) - 1)]), *map(_cells, rows), ""]
+    return "\n".join([*lines, *(f"- {line}" for line in remarks(study))]) + "\n"
+
+
+def _table(head: Sequence[str], rows: Iterable[list[str]], title: str) -> Table:
+    made = Table(box=None, title=title, title_justify="left", padding=(0, 1, 0, 0), pad_edge=False)
+    for number, name in enumerate(head):
+        made.add_column(name, justify="right" if number else "left", no_wrap=not number)
+    for row in rows:
+        made.add_row(*row)
+    return made
 
 
 def title(study: Study) -> str:
@@ -54,7 +56,7 @@ def remarks(study: Study) -> list[str]:
         for row in study.rows
         if row.result.unfinished
     ]
-    return [*lines, *study.notes]
+    return [LEGEND, *lines, *study.notes]
 
 
 def write(study: Study, folder: Path) -> None:
@@ -83,32 +85,40 @@ def _numbers(result: Result) -> dict[str, Any]:
     return {name: None if value == math.inf else value for name, value in found.items()}
 
 
-def _lines(study: Study) -> Iterable[list[str]]:
-    by_label = {row.label: row.result for row in study.rows}
+def _lines(study: Study) -> Iterator[list[str]]:
     for row in study.rows:
-        yield _line(row, by_label[TUNED], by_label[DEFAULTS])
+        r = row.result
+        waits = [_seconds(wait) for wait in (r.p50, r.p95, r.p99, r.longest)]
+        costs = [f"{r.share_over:.2%}", f"{r.replica_hours:.1f}", f"{r.utilization:.0%}"]
+        yield [row.label, *waits, *costs, str(r.actions), str(r.reversals)]
+    for name, hours in _bounds(study):
+        yield [name, *[""] * 5, f"{hours:.1f}", *[""] * 3]
+
+
+def _against(study: Study) -> Iterator[list[str]]:
+    by_label = {row.label: row.result for row in study.rows}
+    others = [by_label[TUNED], by_label[DEFAULTS]]
+    for row in study.rows:
+        cells = [row.label]
+        for other in others:
+            cells += [_change(row.result.replica_hours, other.replica_hours), _ratio(row.result.p95, other.p95)]
+        yield cells
+    for name, hours in _bounds(study):
+        tuned, defaults = (_change(hours, other.replica_hours) for other in others)
+        yield [name, tuned, "", defaults, ""]
+
+
+def _bounds(study: Study) -> Iterator[tuple[str, float]]:
+    """What no policy beats that lets at most one job in twenty wait longer than the target, and none that lets none."""
     found = study.optimum
-    bounds = {"clairvoyant: at least": found.proved, "clairvoyant, nobody late: at least": found.strict}
-    for name, hours in ({"work alone": found.work} | bounds).items():
-        if hours is not None:
-            to_tuned, to_defaults = (_change(hours, by_label[name].replica_hours) for name in (TUNED, DEFAULTS))
-            yield [name, *[""] * 5, f"{hours:.2f}", "", "", "", to_tuned, "", to_defaults, ""]
-
-
-def _line(row: Row, tuned: Result, defaults: Result) -> list[str]:
-    r = row.result
-    waits = [_seconds(wait) for wait in (r.p50, r.p95, r.p99, r.longest)]
-    cells = [row.label, *waits, f"{r.share_over:.2%}", f"{r.replica_hours:.2f}", f"{r.utilization:.0%}"]
-    cells += [str(r.actions), str(r.reversals)]
-    for other in (tuned, defaults):
-        cells += [_change(r.replica_hours, other.replica_hours), _ratio(r.p95, other.p95)]
-    return cells
+    named = {"the work alone": found.work, "clairvoyant": found.proved, "clairvoyant, none late": found.strict}
+    return ((name, hours) for name, hours in named.items() if hours is not None)
 
 
 def _seconds(wait: float) -> str:
     if wait == math.inf:
         return "for ever"
-    return f"{wait:.1f} s" if wait < 100 else f"{wait:.0f} s"
+    return f"{wait:.1f}" if wait < 100 else f"{wait:.0f}"
 
 
 def _change(value: float, other: float) -> str:

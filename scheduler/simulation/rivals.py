@@ -8,9 +8,9 @@ from scheduler.pools import Pool
 from scheduler.scaledobject import ScaledObject
 from scheduler.simulation.pilot import Policy
 from scheduler.simulation.world import World
-from scheduler.triggers import Age, Ahead, Depth, Drain, Rule
+from scheduler.triggers import Age, Ahead, Depth, Drain
 
-AGE, DRAIN, AHEAD = "age", "drain", "drain + ahead"  # ours
+AGE, DRAIN, AHEAD, PROMPT = "age", "drain", "drain + ahead", "drain, prompt"  # ours
 DEFAULT_TARGET = 5.0  # listLength of KEDA's trigger for a Redis list
 ACTIVATIONS = (1, 3, 10)
 COOLDOWNS, POLLS, WINDOWS = (30, 60, 300), (5, 30), (0, 60, 300)
@@ -53,23 +53,29 @@ def depth(setting: Setting, bounds: Bounds) -> Policy:
 
 
 def ours(pool: Pool | None, world: World, bounds: Bounds) -> list[Policy]:
-    """Our triggers with the wait target, in the pool's own ScaledObject or, without a pool, in a plain one."""
-    if pool is None:
-        stands = scaled({"pollingInterval": 5, "cooldownPeriod": 30, "advanced": _window(60)}, bounds)
-    else:
-        stands = bounded(pool.scaled, bounds)
-    drain = Drain("drain", world.target)
-    rules: dict[str, tuple[Rule, ...]] = {
-        AGE: (Age("age", world.target),),
-        DRAIN: (drain,),
-        AHEAD: (drain, Ahead("ahead", world.target)),
-    }
-    return [Policy(name=name, scaled=stands, rules=rule) for name, rule in rules.items()]
+    """Our triggers with the wait target, in the pool's own ScaledObject or, without a pool, in a plain one.
+
+    The prompt one has a third of the target, is asked every two seconds, and keeps a replica for a minute.
+    """
+    plain = {"pollingInterval": 5, "cooldownPeriod": 0, "advanced": _window(60)}
+    stands = bounded(pool.scaled, bounds) if pool else scaled(plain, bounds)
+    quick = scaled({**plain, "pollingInterval": 2, "cooldownPeriod": 60}, bounds)
+    drain = _drain(stands, world, world.target)
+    return [
+        Policy(name=AGE, scaled=stands, rules=(Age("age", world.target),)),
+        Policy(name=DRAIN, scaled=stands, rules=(drain,)),
+        Policy(name=AHEAD, scaled=stands, rules=(drain, _ahead(stands, world))),
+        Policy(name=PROMPT, scaled=quick, rules=(_drain(quick, world, world.target / 3),)),
+    ]
 
 
-def as_it_stands(pool: Pool, bounds: Bounds) -> Policy:
-    """The pool with its own triggers."""
-    return Policy(name=f"{pool.name}, as it stands", scaled=bounded(pool.scaled, bounds), rules=pool.rules)
+def _drain(stands: ScaledObject, world: World, target: float) -> Drain:
+    return Drain("drain", target, startup=world.startup, every=stands.spec.polling_interval)
+
+
+def _ahead(stands: ScaledObject, world: World) -> Ahead:
+    """Asked in time for replicas to be up, and once more."""
+    return Ahead("ahead", world.target, lead=world.startup + 2 * stands.spec.polling_interval)
 
 
 def scaled(spec: Mapping[str, object], bounds: Bounds) -> ScaledObject:

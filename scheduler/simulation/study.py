@@ -22,7 +22,7 @@ from scheduler.simulation.world import World
 HEADROOM = 1.5  # replicas to what the peak needs, where the pool's maximum is too low
 DEFAULT_MOST = 10
 
-DEFAULTS, TUNED, PATIENT = "keda defaults", "depth, tuned", "depth, tuned with cooldown and windows"
+DEFAULTS, TUNED, PATIENT = "keda defaults", "depth, tuned", "depth, patient"
 
 Tell = Callable[[str], None]
 
@@ -52,9 +52,10 @@ class Study:
 def compare(trace: Trace, world: World, pool: Pool | None, bounds: Bounds, runs: Run, tell: Tell) -> Study:
     """Run the rivals, tuned ones after a sweep, and ours."""
     tell("ours, and the depth target")
-    mine = [*rivals.ours(pool, world, bounds), *([rivals.as_it_stands(pool, bounds)] if pool else [])]
+    mine = rivals.ours(pool, world, bounds)
     distinct = [steered for steered in mine if trace.scheduled.any() or steered.name != AHEAD]
     grid = [Setting(), *(Setting(target=target) for target in targets(world))]
+    distinct.reverse()  # what takes longest first, so that no processor is left with it at the end
     results = runs([*distinct, *(depth(setting, bounds) for setting in grid)])
     by_name = {result.policy.name: result for result in results[: len(distinct)]}
     sweep = Sweep(runs, bounds, dict(zip(grid, results[len(distinct) :], strict=True)))
@@ -82,7 +83,7 @@ def compare(trace: Trace, world: World, pool: Pool | None, bounds: Bounds, runs:
 def bounds_of(trace: Trace, world: World, pool: Pool | None, least: int | None, most: int | None) -> tuple[Bounds, str]:
     """How few and how many replicas there may be, and a line if the pool's own maximum cannot carry the peak."""
     spec = pool.scaled.spec if pool else None
-    least = least if least is not None else (spec.min_replica_count if spec else 0)
+    least = least or 0
     if most is not None:
         return Bounds(least=min(least, most), most=most), ""
     stands = spec.max_replica_count if spec else DEFAULT_MOST

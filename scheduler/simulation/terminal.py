@@ -59,7 +59,9 @@ def run(
         task = progress.add_task("starting", total=None)
         with runner(trace, world, lambda _: progress.advance(task)) as runs:
             study = compare(trace, world, pool, bounds, runs, lambda words: progress.update(task, description=words))
-    out.print(report.table(study))
+    for table in report.tables(study):
+        out.print(table)
+        out.print()
     for remark in report.remarks(study):
         out.print(f"  {remark}", highlight=False)
     if report_to:
