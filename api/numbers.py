@@ -83,6 +83,7 @@ class PoolNumbersDocument(Document):
     service_seconds: PoolServiceDocument | None
     slots: Annotated[int, Field(description="of one replica")]
     due: Annotated[int, Field(description="steps whose time comes within ten minutes")]
+    workers: Annotated[int, Field(description="that live")]
 
 
 class PoolDocument(Document):
@@ -212,4 +213,5 @@ def _pool_numbers(seen: Any) -> PoolNumbersDocument | None:
         service_seconds=served if served.samples else None,
         slots=seen["slots"],
         due=seen["due"],
+        workers=seen["workers"],
     )

@@ -85,6 +85,7 @@ def scale(dry_run: bool, actuator: str, folder: Path, logs: Path, stop_workers: 
     The pools stand in POOLS_DIR (deploy/k8s/pools), a file each. One scaler leads, others stand by.
     """
     from scheduler.actuator import Actuator
+    from scheduler.folder import Folder
     from scheduler.processes import Processes
     from scheduler.scale import Scaler
 
@@ -97,8 +98,7 @@ def scale(dry_run: bool, actuator: str, folder: Path, logs: Path, stop_workers: 
         acting = connect()
     else:
         acting = Processes(folder, logs, os.environ)
-    scaler = Scaler(database=database, actuator=acting, folder=found.pools, dry_run=dry_run)
-    scaler.reload()
+    scaler = Scaler(database=database, actuator=acting, folder=Folder(found.pools), dry_run=dry_run)
     keep({"scale": scaler.run}, stop)
     if stop_workers and isinstance(acting, Processes):
         acting.stop_all(warm_seconds=WARM_SECONDS, grace_seconds=GRACE_SECONDS)

@@ -44,5 +44,6 @@ def _of_pool(pool: Pool, queues: Mapping[str, QueueCounts], due: Iterable[DueSoo
         service_stddev=max(0.0, squares - mean * mean) ** 0.5,
         samples=samples,
         slots=pool.slots,
+        workers=max((queue.workers for queue in found), default=0),
         due=tuple(Due(float(one.in_seconds), one.steps) for one in due if one.queue in open_queues),
     )

@@ -9,14 +9,14 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from scheduler import memories, numbers, policy
 from scheduler.actuator import Actuator
-from scheduler.errors import ActuatorFailed, InvalidPool
+from scheduler.errors import ActuatorFailed
+from scheduler.folder import Folder
 from scheduler.hpa import Failed, Reading
 from scheduler.policy import Decision, Memory
-from scheduler.pools import Pool, load
+from scheduler.pools import Pool
 from scheduler.triggers import Numbers
 from storage import scaling, workers
 from storage.database import Database
@@ -32,17 +32,15 @@ STANDBY_SECONDS = 2.0  # how often one that stands by tries to lead
 
 @dataclass(kw_only=True)
 class Scaler:
-    """The state of the loop: pools, what was remembered of each, and when each is due."""
+    """The state of the loop: what was remembered of each pool, and when each is due."""
 
     database: Database
     actuator: Actuator
-    folder: Path
+    folder: Folder
     dry_run: bool = False
-    pools: dict[str, Pool] = field(default_factory=dict)
     leads: bool = False
     _memories: dict[str, Memory] = field(default_factory=dict)
     _due: dict[str, float] = field(default_factory=dict)
-    _stamp: tuple[tuple[str, int], ...] = ()
     _is_ready: bool = False
 
     def run(self, stop: threading.Event) -> None:
@@ -50,7 +48,7 @@ class Scaler:
         leadership = Leadership(self.database, "scale")
         try:
             while not stop.is_set():
-                self.reload()
+                self.folder.reload()
                 if self.leads and not self._is_ready:
                     self._tell_when_ready()
                 if not self._due_now():
@@ -75,27 +73,10 @@ class Scaler:
         except DatabaseUnavailable as exc:
             return str(exc)
         if leads and not self.leads:
-            log.info("scale.leads pools=%s dry_run=%s", ",".join(self.pools), self.dry_run)
+            log.info("scale.leads pools=%s dry_run=%s", ",".join(self.folder.pools), self.dry_run)
             self._memories.clear()  # another one may have led since
         self.leads = leads
         return None
-
-    def reload(self) -> None:
-        """Read the pools' files if they have changed; files that are wrong change nothing."""
-        stamp = tuple(sorted((file.name, file.stat().st_mtime_ns) for file in self.folder.glob("*.yaml")))
-        if stamp == self._stamp:
-            return
-        try:
-            found = load(self.folder)
-        except (InvalidPool, OSError) as exc:
-            if not self.pools:
-                raise
-            log.error("scale.pools_refused reason=%s", exc)
-        else:
-            if gone := self.pools.keys() - found.keys():
-                log.warning("scale.pools_gone pools=%s, their replicas stay as they are", ",".join(sorted(gone)))
-            self.pools = found
-        self._stamp = stamp
 
     def scale_due(self, away: str | None = None) -> list[Decision]:
         """Decide for every pool whose time has come, and have it done; `away` says why the database cannot be asked."""
@@ -116,14 +97,16 @@ class Scaler:
         try:
             with self.database.platform_read() as tx:
                 living = Counter(worker.name.partition("@")[0] for worker in workers.living(tx))
-            self._is_ready = all(living[pool.name] >= self.actuator.replicas(pool) for pool in self.pools.values())
+            self._is_ready = all(
+                living[pool.name] >= self.actuator.replicas(pool) for pool in self.folder.pools.values()
+            )
         except (StorageError, ActuatorFailed):
             return
         if self._is_ready:
-            log.info("scale.ready pools=%s", ",".join(self.pools))
+            log.info("scale.ready pools=%s", ",".join(self.folder.pools))
 
     def _due_now(self) -> list[Pool]:
-        return [pool for pool in self.pools.values() if time.monotonic() >= self._due.get(pool.name, 0.0)]
+        return [pool for pool in self.folder.pools.values() if time.monotonic() >= self._due.get(pool.name, 0.0)]
 
     def _look(
         self, pools: Iterable[Pool], away: str | None

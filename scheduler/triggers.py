@@ -33,7 +33,7 @@ class Numbers(NamedTuple):
 
     `oldest` is the age of the oldest runnable step (0: there is none), `arrivals` the rate of the last minute and
     `arrivals_5m` of the last five, `service_*` are of attempts that ended (`samples` of them), `slots` are those of one
-    replica. `due` is in the order of time.
+    replica. `due` is in the order of time. `workers` is how many live, where nobody else counts replicas.
     """
 
     runnable: int
@@ -46,6 +46,7 @@ class Numbers(NamedTuple):
     samples: int
     slots: int
     due: tuple[Due, ...] = ()
+    workers: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,13 +4,15 @@ import asyncio
 import logging
 import os
 import signal
+import threading
 from functools import partial
 from pathlib import Path
 
 import click
 
 from scheduler import numbers, settings
-from scheduler.keda.folder import Folder
+from scheduler.costs import note_costs
+from scheduler.folder import Folder
 from scheduler.keda.question import NumbersOf
 from scheduler.keda.server import Server
 from scheduler.keda.service import Service
@@ -51,6 +53,9 @@ _file = click.Path(path_type=Path, dir_okay=False, exists=True)
     show_default=True,
     help="Seconds between looks for what a stream must tell, and for changed pools.",
 )
+@click.option(
+    "--deletion-costs", is_flag=True, help="Also keep the deletion costs of the pools' pods right: idle ones go first."
+)
 def keda(
     listen: Address,
     http: Address | None,
@@ -59,6 +64,7 @@ def keda(
     tls_ca: Path | None,
     pools: Path | None,
     interval: float,
+    deletion_costs: bool,
 ) -> None:
     """Tell KEDA how much there is to do: its triggers `external` and `external-push`, over gRPC."""
     if (tls_cert is None) != (tls_key is None) or (tls_ca and not tls_cert):
@@ -67,11 +73,24 @@ def keda(
     logging.basicConfig(level=found.log_level, format="%(asctime)s %(levelname)s %(threadName)s %(message)s")
     files = Files(cert=tls_cert, key=tls_key, ca=tls_ca) if tls_cert and tls_key else None
     folder = Folder(pools or found.pools)
-    database = Database(found.database)
+    database, stop = Database(found.database), threading.Event()
+    costs = _costs(database, folder, stop) if deletion_costs else None
     try:
         asyncio.run(_serve(folder, partial(numbers.read, database), listen, http, files, interval))
     finally:
+        stop.set()
+        if costs:
+            costs.join()
         database.close()
+
+
+def _costs(database: Database, folder: Folder, stop: threading.Event) -> threading.Thread:
+    from scheduler.kubernetes import connect  # noqa: PLC0415 - an extra that only this option needs
+
+    target = partial(note_costs, database, connect(), folder, stop)
+    thread = threading.Thread(target=target, name="costs")
+    thread.start()
+    return thread
 
 
 async def _serve(

@@ -71,9 +71,14 @@ def ask(numbers_of: NumbersOf, pool: Pool) -> Numbers:
         raise NumbersUnavailable(f"the numbers of the pool {pool.name!r} cannot be read now: {exc}") from exc
 
 
-def read(rule: Rule, numbers: Numbers, replicas: int = 1) -> Reading:
-    """What the rule says now. Raises NumbersUnavailable if that is no number."""
-    reading = rule.read(numbers, replicas, time.time())
+def read(rule: Rule, numbers: Numbers, replicas: int | None = None) -> Reading:
+    """What the rule says now, to so many replicas (default: the workers that live). Raises NumbersUnavailable if that
+    is no number.
+    """
+    try:
+        reading = rule.read(numbers, numbers.workers if replicas is None else replicas, time.time())
+    except (ValueError, OverflowError) as exc:  # of what is not a number, or infinite
+        raise NumbersUnavailable(f"the trigger {rule.name!r} gives no number: {exc}") from exc
     if not math.isfinite(reading.value):
         raise NumbersUnavailable(f"the trigger {reading.trigger!r} gives no number but {reading.value}")
     return reading

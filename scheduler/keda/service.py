@@ -15,6 +15,7 @@ import grpc
 from grpc.aio import ServicerContext
 
 from scheduler.errors import InvalidPool, NumbersUnavailable, SchedulerError
+from scheduler.folder import Folder
 from scheduler.hpa import Reading
 from scheduler.keda import question
 from scheduler.keda.errors import Unknown
@@ -27,7 +28,6 @@ from scheduler.keda.externalscaler_pb2 import (
     MetricValue,
     ScaledObjectRef,
 )
-from scheduler.keda.folder import Folder
 from scheduler.keda.question import NumbersOf, Question
 from scheduler.triggers import Numbers
 

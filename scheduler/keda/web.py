@@ -16,9 +16,9 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from scheduler.errors import ConfigurationError, NumbersUnavailable
+from scheduler.folder import Folder
 from scheduler.keda import question
 from scheduler.keda.errors import Unknown
-from scheduler.keda.folder import Folder
 from scheduler.keda.question import NumbersOf
 from scheduler.pools import Pool
 from storage.model import Json

@@ -57,6 +57,7 @@ def test_a_pool_shows_its_last_decision_with_all_that_it_stood_on(own_api: Api, 
             "service_seconds": {"mean": 0.4, "stddev": 0.1, "samples": 30},
             "slots": 2,
             "due": 7,
+            "workers": 0,
         },
     }
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
+from scheduler.folder import Folder
 from scheduler.processes import Processes, notes
 from scheduler.scale import Scaler
 from storage import queues, scaling, steps
@@ -58,9 +59,7 @@ def actuator(tmp_path: Path) -> Iterator[Processes]:
 
 @pytest.fixture
 def scaler(database: Database, actuator: Processes, folder: Path) -> Scaler:
-    made = Scaler(database=database, actuator=actuator, folder=folder)
-    made.reload()
-    return made
+    return Scaler(database=database, actuator=actuator, folder=Folder(folder))
 
 
 def decide(scaler: Scaler, *, away: str | None = None) -> int:
@@ -133,12 +132,11 @@ def test_every_decision_is_written_with_what_it_stands_on(scaler: Scaler, databa
 def test_a_dry_run_decides_and_does_nothing(
     database: Database, actuator: Processes, folder: Path, tenant: TenantId, tmp_path: Path
 ) -> None:
-    dry = Scaler(database=database, actuator=actuator, folder=folder, dry_run=True)
-    dry.reload()
+    dry = Scaler(database=database, actuator=actuator, folder=Folder(folder), dry_run=True)
     put_in(database, tenant)
     assert decide(dry) == 1
     assert standing(database).last.dry_run
-    assert actuator.replicas(dry.pools["default"]) == 0
+    assert actuator.replicas(dry.folder.pools["default"]) == 0
     assert not notes(tmp_path / "workers")
 
 
@@ -157,7 +155,7 @@ def test_while_the_database_is_away_all_stays_as_it_is(
     url = "postgresql://nobody:x@127.0.0.1:1/nothing"
     scaler.database = Database(DatabaseSettings(url=url, direct_url=url, pool_size=1))
     assert [decide(scaler), decide(scaler, away="it is away")] == [1, 1]
-    assert actuator.replicas(scaler.pools["default"]) == 1
+    assert actuator.replicas(scaler.folder.pools["default"]) == 1
     scaler.database.close()
     scaler.database = database
     assert decide(scaler) == 1
@@ -167,22 +165,20 @@ def test_a_scaler_that_is_started_again_remembers_when_something_was_active(
     database: Database, actuator: Processes, folder: Path, tenant: TenantId
 ) -> None:
     (folder / "default.yaml").write_text(manifest(cooldownPeriod=3600))
-    first = Scaler(database=database, actuator=actuator, folder=folder)
-    first.reload()
+    first = Scaler(database=database, actuator=actuator, folder=Folder(folder))
     job = put_in(database, tenant)
     assert decide(first) == 1
     claim = taken(database, tenant, job, "say")
     with database.begin(tenant) as tx:
         steps.fail(tx, claim, PublicError(code="boom", message="it broke"))
-    again = Scaler(database=database, actuator=actuator, folder=folder)
-    again.reload()
+    again = Scaler(database=database, actuator=actuator, folder=Folder(folder))
     assert decide(again) == 1, "the cooldown has an hour to go"
 
 
 def test_one_leads_and_another_takes_over(
     database: Database, actuator: Processes, folder: Path, tenant: TenantId
 ) -> None:
-    first, second = (Scaler(database=database, actuator=actuator, folder=folder) for _ in range(2))
+    first, second = (Scaler(database=database, actuator=actuator, folder=Folder(folder)) for _ in range(2))
     put_in(database, tenant)
     with running(second):
         with running(first):
@@ -200,10 +196,10 @@ def test_a_file_that_changes_is_obeyed_and_one_that_is_wrong_changes_nothing(
         put_in(database, tenant)
     assert decide(scaler) == 3
     (folder / "default.yaml").write_text(manifest(maxReplicaCont=5))
-    scaler.reload()
+    scaler.folder.reload()
     assert decide(scaler) == 3
     (folder / "default.yaml").write_text(manifest(maxReplicaCount=5))
-    scaler.reload()
+    scaler.folder.reload()
     assert decide(scaler) == 5
 
 

@@ -4,12 +4,12 @@ import asyncio
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import grpc
 
-from scheduler.keda.folder import Folder
+from scheduler.folder import Folder
 from scheduler.keda.server import Server
 from scheduler.keda.service import Service
 from scheduler.keda.tls import Files, credentials
@@ -20,8 +20,8 @@ from tests.scheduler.keda.wire import Keda
 IDLE = Numbers(
     runnable=0, running=0, oldest=0, arrivals=0, arrivals_5m=0, service_mean=0, service_stddev=0, samples=0, slots=2
 )
-BUSY = replace(
-    IDLE, runnable=25, running=2, oldest=12.5, arrivals=3, service_mean=0.5, samples=90, due=(Due(5, 40), Due(100, 9))
+BUSY = IDLE._replace(
+    runnable=25, running=2, oldest=12.5, arrivals=3, service_mean=0.5, samples=90, due=(Due(5, 40), Due(100, 9))
 )
 
 

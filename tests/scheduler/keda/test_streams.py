@@ -111,7 +111,7 @@ def test_a_broken_file_keeps_the_last_good_one(
     stream = running.keda.stream_metric_spec(until(lambda: _is_known(running)))
     next(stream)
     (folder / "images.yaml").write_text("kind: [")
-    until(lambda: [record for record in caplog.records if "keda.pools_refused" in record.message])
+    until(lambda: [record for record in caplog.records if "pools.refused" in record.message])
     assert "images.yaml" in caplog.text
     assert _targets_of(running) == [4.0]
     _write_depth(folder, "5")

@@ -32,12 +32,12 @@ class Folder:
         try:
             found = load(self._path)
         except (InvalidPool, OSError, ValueError) as exc:
-            log.error("keda.pools_refused reason=%s", exc)
+            log.error("pools.refused reason=%s", exc)
             return False
         if gone := self._pools.keys() - found.keys():
-            log.warning("keda.pools_gone pools=%s", ",".join(sorted(gone)))
+            log.warning("pools.gone pools=%s", ",".join(sorted(gone)))
         self._pools = found
-        log.info("keda.pools_read pools=%s", ",".join(found))
+        log.info("pools.read pools=%s", ",".join(found))
         return True
 
     def _now(self) -> tuple[tuple[str, int, int], ...]:
