@@ -39,6 +39,21 @@ def bucket(allow_origin: tuple[str, ...]) -> None:
     click.echo("the bucket is ready")
 
 
+@storage.command()
+def recount() -> None:
+    """Count the open steps and set the queues' counters right, as after a restore that ran no triggers."""
+    from storage import journal
+
+    database = Database(settings.from_env(os.environ))
+    with database.platform() as tx:
+        tx.sql("SET LOCAL statement_timeout = 0")
+        corrected = journal.correct(tx)
+    database.close()
+    for one in corrected:
+        click.echo(f"{one.queue}, priority {one.priority}: {one.steps:+d} {one.state}")
+    click.echo(f"{len(corrected)} counters were wrong" if corrected else "all counters are right")
+
+
 @storage.group()
 def keys() -> None:
     """API keys of tenants."""

@@ -69,16 +69,31 @@ SELECT queue, priority,
 FROM flowed, over GROUP BY GROUPING SETS ((queue, priority, in_1m, in_5m), (queue, in_1m, in_5m))
 """  # noqa: S608
 
+# The last hour is read for those only of which there was too little in five minutes.
 _SERVICE = f"""
-SELECT queue, priority, at >= now() - interval '5 minutes' AS recent, bucket,
-       sum(attempts)::bigint AS attempts, sum(seconds) AS seconds, sum(squares) AS squares
-FROM (
-  SELECT queue, priority, at, bucket, attempts, seconds, squares FROM service_times
-  WHERE at >= now() - interval '1 hour'
-  UNION ALL
-  SELECT queue, priority, at, {BUCKET}, 1, seconds, seconds * seconds FROM step_changes WHERE seconds IS NOT NULL
-) AS served
-GROUP BY GROUPING SETS ((queue, priority, recent, bucket), (queue, recent, bucket))
+WITH recent AS (
+  SELECT queue, priority, bucket, sum(attempts) AS attempts, sum(seconds) AS seconds, sum(squares) AS squares
+  FROM (
+    SELECT queue, priority, bucket, attempts, seconds, squares FROM service_times
+    WHERE at >= now() - interval '5 minutes'
+    UNION ALL
+    SELECT queue, priority, {BUCKET}, 1, seconds, seconds * seconds FROM step_changes WHERE seconds IS NOT NULL
+  ) AS served
+  GROUP BY queue, priority, bucket
+), enough AS (
+  SELECT queue, priority FROM recent GROUP BY queue, priority HAVING sum(attempts) >= {ENOUGH}
+), older AS (
+  SELECT queue, priority, bucket, sum(attempts) AS attempts, sum(seconds) AS seconds, sum(squares) AS squares
+  FROM service_times
+  WHERE at >= now() - interval '1 hour' AND at < now() - interval '5 minutes'
+    AND NOT EXISTS (
+      SELECT FROM enough WHERE enough.queue = service_times.queue AND enough.priority = service_times.priority
+    )
+  GROUP BY queue, priority, bucket
+)
+SELECT queue, priority, bucket, attempts::bigint, seconds, squares, true AS recent FROM recent
+UNION ALL
+SELECT queue, priority, bucket, attempts::bigint, seconds, squares, false FROM older
 """  # noqa: S608
 
 _SLOTS = """
@@ -207,11 +222,13 @@ def _load(row: Any, flows: Mapping[Any, Any], services: Mapping[Any, ServiceTime
 
 
 def _service_times(rows: Iterable[Any]) -> dict[tuple[str, int | None], ServiceTime]:
-    recent, hour = defaultdict(list), defaultdict(list)
+    recent: dict[tuple[str, int | None], list[Any]] = defaultdict(list)
+    hour: dict[tuple[str, int | None], list[Any]] = defaultdict(list)
     for row in rows:
-        hour[row.queue, row.priority].append(row)
-        if row.recent:
-            recent[row.queue, row.priority].append(row)
+        for key in ((row.queue, row.priority), (row.queue, None)):
+            hour[key].append(row)
+            if row.recent:
+                recent[key].append(row)
     found = {}
     for key, of_hour in hour.items():
         enough = sum(row.attempts for row in recent[key]) >= ENOUGH
