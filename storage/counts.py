@@ -77,18 +77,22 @@ WITH recent AS (
     SELECT queue, priority, bucket, attempts, seconds, squares FROM service_times
     WHERE at >= now() - interval '5 minutes'
     UNION ALL
-    SELECT queue, priority, {BUCKET}, 1, seconds, seconds * seconds FROM step_changes WHERE seconds IS NOT NULL
+    SELECT queue, priority, {BUCKET}, 1, seconds, seconds * seconds FROM step_changes
+    WHERE seconds IS NOT NULL AND at >= now() - interval '5 minutes'
   ) AS served
   GROUP BY queue, priority, bucket
 ), enough AS (
   SELECT queue, priority FROM recent GROUP BY queue, priority HAVING sum(attempts) >= {ENOUGH}
 ), older AS (
   SELECT queue, priority, bucket, sum(attempts) AS attempts, sum(seconds) AS seconds, sum(squares) AS squares
-  FROM service_times
-  WHERE at >= now() - interval '1 hour' AND at < now() - interval '5 minutes'
-    AND NOT EXISTS (
-      SELECT FROM enough WHERE enough.queue = service_times.queue AND enough.priority = service_times.priority
-    )
+  FROM (
+    SELECT queue, priority, at, bucket, attempts, seconds, squares FROM service_times
+    WHERE at >= now() - interval '1 hour' AND at < now() - interval '5 minutes'
+    UNION ALL
+    SELECT queue, priority, at, {BUCKET}, 1, seconds, seconds * seconds FROM step_changes
+    WHERE seconds IS NOT NULL AND at < now() - interval '5 minutes'
+  ) AS served
+  WHERE NOT EXISTS (SELECT FROM enough WHERE enough.queue = served.queue AND enough.priority = served.priority)
   GROUP BY queue, priority, bucket
 )
 SELECT queue, priority, bucket, attempts::bigint, seconds, squares, true AS recent FROM recent

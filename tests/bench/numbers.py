@@ -59,11 +59,10 @@ def numbers(finished: int, runnable: int) -> None:
             tenant = ensure(tx, "bench")
         _ask(database, "empty")
         _fill(database, tenant, 1, finished, "succeeded")
-        fold_all(database)
+        _settle(database)
         _ask(database, f"{finished:,} finished")
         _fill(database, tenant, finished + 1, finished + runnable, "queued")
-        fold_all(database)
-        journal.vacuum(database)
+        _settle(database)
         _ask(database, f"{finished:,} finished, {runnable:,} runnable")
         with database.platform() as tx:
             tx.sql(_AN_HOUR, queues=list(QUEUES))
@@ -80,6 +79,12 @@ def _fill(database: Database, tenant: TenantId, first: int, last: int, state: st
         tx.sql(_STEPS, tenant=tenant, queues=list(QUEUES), state=state, first=first, last=last)
     with database.platform_read() as tx:
         tx.sql("VACUUM ANALYZE steps")
+
+
+def _settle(database: Database) -> None:
+    """Do what the counter's loop does."""
+    fold_all(database)
+    journal.vacuum(database)
 
 
 def _ask(database: Database, words: str) -> None:
