@@ -99,6 +99,7 @@ class PoolDocument(Document):
     age_seconds: Annotated[float, Field(description="of the decision")]
     stale: Annotated[bool, Field(description="older than a minute: no scaler runs, or it cannot write to the database")]
     dry_run: Annotated[bool, Field(description="the scaler decides and does nothing")]
+    trouble: Annotated[str | None, Field(description="in words, if replicas do not come up")]
     triggers: list[TriggerDocument | FailedTriggerDocument]
     numbers: Annotated[PoolNumbersDocument | None, Field(description="null where they could not be read")]
 
@@ -156,6 +157,7 @@ def pool_document(pool: PoolStanding, age_seconds: float) -> PoolDocument:
         decided_at=last.at,
         age_seconds=round(age_seconds, 3),
         stale=age_seconds > STALE_SECONDS,
+        trouble=pool.last.inputs.get("trouble"),
         dry_run=last.dry_run,
         triggers=_triggers(last.inputs),
         numbers=_pool_numbers(last.inputs["numbers"]),

@@ -33,8 +33,8 @@ def run() -> None:
 
 @scheduler.command()
 def relay() -> None:
-    """Tell the workers which steps may run."""
-    _keep("relay")
+    """Tell the workers which steps may run; it counts as well."""
+    _keep("relay", "count")
 
 
 @scheduler.command()
@@ -99,11 +99,16 @@ def scale(dry_run: bool, actuator: str, folder: Path, logs: Path, stop_workers: 
     else:
         acting = Processes(folder, logs, os.environ)
     scaler = Scaler(database=database, actuator=acting, folder=Folder(found.pools), dry_run=dry_run)
-    keep({"scale": scaler.run}, stop)
-    if stop_workers and isinstance(acting, Processes):
+    loop = threading.Thread(target=keep, args=({"scale": scaler.run}, stop), name="keep")
+    loop.start()
+    stop.wait()
+    if stop_workers and not dry_run and isinstance(acting, Processes):
+        # At once: the loop may be waiting for a database that does not answer.
         acting.stop_all(warm_seconds=WARM_SECONDS, grace_seconds=GRACE_SECONDS)
-    else:
-        acting.close()
+    loop.join(GRACE_SECONDS)
+    if loop.is_alive():
+        os._exit(os.EX_OK)
+    acting.close()
     database.close()
 
 

@@ -33,6 +33,8 @@ class Kubernetes:
     the worker in it hears SIGTERM, ends what it works on within STOP_GRACE_SECONDS, and hands back the rest.
     """
 
+    is_local = False
+
     def __init__(self, configuration: Any, *, namespace: str = "default", timeout: float = TIMEOUT_SECONDS) -> None:
         """`configuration` is a kubernetes.client.Configuration, `namespace` that of pools which name none.
 
@@ -42,6 +44,16 @@ class Kubernetes:
         self._api = client.ApiClient(configuration)
         self._apps, self._core = client.AppsV1Api(self._api), client.CoreV1Api(self._api)
         self._namespace, self._timeout = namespace, timeout
+
+    def begin(self) -> None:
+        """Nothing: Kubernetes looks after the pods."""
+
+    def rest(self) -> None:
+        """Nothing: see begin."""
+
+    def trouble(self, pool: str) -> str | None:
+        """Not known here: `kubectl describe` tells."""
+        return None
 
     def replicas(self, pool: Pool) -> int:
         """How many the Deployment is told to have."""

@@ -12,9 +12,19 @@ def write(memory: Memory) -> Json:
     return asdict(memory)
 
 
-def read(kept: Json) -> Memory:
-    """Back from `write`."""
-    history = {name: tuple(Point(*point) for point in points) for name, points in kept["history"].items()}
-    return Memory(
-        since=kept["since"], active_at=kept["active_at"], history=History(**history), failures=kept["failures"]
-    )
+def read(kept: Json, now: float) -> Memory | None:
+    """Back from `write`, nothing later than `now` (clocks go back); None if there is nothing, or another version's."""
+    try:
+        history = {
+            name: tuple(Point(min(at, now), number) for at, number in points)
+            for name, points in kept["history"].items()
+        }
+        active_at = None if kept["active_at"] is None else min(kept["active_at"], now)
+        return Memory(
+            since=min(kept["since"], now),
+            active_at=active_at,
+            history=History(**history),
+            failures=dict(kept["failures"]),
+        )
+    except (TypeError, KeyError, ValueError, AttributeError):
+        return None

@@ -28,12 +28,16 @@ class Memory:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """From `replicas` to `wanted`; `reason` is a sentence for people, `memory` is for the next decision."""
+    """From `replicas` to `wanted`; `reason` is a sentence for people.
+
+    `memory` is for the next decision once this one was carried out, `undone` if it was not.
+    """
 
     replicas: int
     wanted: int
     reason: str
     memory: Memory
+    undone: Memory
 
 
 def first_memory(replicas: int, now: float) -> Memory:
@@ -47,11 +51,12 @@ def decide(
     """What the pool shall have now: one poll of KEDA's, and one sync of the HPA's after it."""
     first, memory, why = poll(pool, memory, readings, replicas, now)
     if first < replicas or first == 0 or pool.is_paused or is_idle(pool.spec, first):
-        return Decision(replicas, first, _change(replicas, first, why), memory)
+        return Decision(replicas, first, _change(replicas, first, why), memory, memory)
     wanted, memory, made = sync(pool, memory, readings, first, now)
     if wanted != first or first == replicas:
         why = explain(pool.spec, made, first)
-    return Decision(replicas, wanted, _change(replicas, wanted, why), memory)
+    undone = replace(memory, history=made.history)
+    return Decision(replicas, wanted, _change(replicas, wanted, why), memory, undone)
 
 
 def poll(

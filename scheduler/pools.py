@@ -61,17 +61,26 @@ def load(folder: Path = FOLDER) -> dict[str, Pool]:
         if pool.name != file.stem:
             flaw = Flaw(pointer="/metadata/name", detail=f"must be the file's, {file.stem!r}, not {pool.name!r}")
             raise InvalidPool([flaw], file=file.name)
+        for other in pools.values():
+            if twice := set(pool.queues) & set(other.queues):
+                flaw = Flaw(
+                    pointer="", detail=f"queue {min(twice)!r} is that of {other.name!r} already: both would grow"
+                )
+                raise InvalidPool([flaw], file=file.name)
         pools[pool.name] = pool
     return pools
 
 
 def parse(documents: Sequence[Any]) -> Pool:
     """Read a pool from the documents of its file. Raises InvalidPool."""
-    found = {document.get("kind"): document for document in documents if isinstance(document, dict)}
+    found = {str(document.get("kind")): document for document in documents if isinstance(document, dict)}
     if set(found) != {"Deployment", "ScaledObject"} or len([d for d in documents if d is not None]) != 2:
         raise _flawed("", "a pool is one Deployment and one ScaledObject")
     scaled = scaledobject.parse(found["ScaledObject"])
-    return _pool(found["Deployment"], scaled)
+    try:
+        return _pool(found["Deployment"], scaled)
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as exc:
+        raise _flawed("", f"the Deployment is not as Kubernetes has it: {type(exc).__name__}: {exc}") from exc
 
 
 def _pool(deployment: Mapping[str, Any], scaled: ScaledObject) -> Pool:

@@ -28,11 +28,15 @@ log = logging.getLogger(__name__)
 
 TICK_SECONDS = 0.25
 STANDBY_SECONDS = 2.0  # how often one that stands by tries to lead
+READY_SECONDS = 1.0  # how often it looks whether all workers have come up, until they have
 
 
 @dataclass(kw_only=True)
 class Scaler:
-    """The state of the loop: what was remembered of each pool, and when each is due."""
+    """The state of the loop: what was remembered of each pool, and when each is due.
+
+    With `dry_run` it decides beside the one that leads, and does nothing.
+    """
 
     database: Database
     actuator: Actuator
@@ -41,42 +45,42 @@ class Scaler:
     leads: bool = False
     _memories: dict[str, Memory] = field(default_factory=dict)
     _due: dict[str, float] = field(default_factory=dict)
-    _is_ready: bool = False
+    _noted: dict[str, tuple[int, int]] = field(default_factory=dict)
+    _looks_ready_at: float = 0.0
+    _is_cut_off: bool = False
+    _stood_by: bool = False
 
     def run(self, stop: threading.Event) -> None:
         """Scale until `stop` is set."""
-        leadership = Leadership(self.database, "scale")
+        leadership = Leadership(self.database, "scale (dry run)" if self.dry_run else "scale")
         try:
             while not stop.is_set():
-                self.folder.reload()
-                if self.leads and not self._is_ready:
-                    self._tell_when_ready()
+                self.reload()
                 if not self._due_now():
                     stop.wait(TICK_SECONDS)
                     continue
                 away = self._lead(leadership)
                 if self.leads:
                     self.scale_due(away)
+                    self._tell_when_ready()
                 else:
                     stop.wait(STANDBY_SECONDS)
         finally:
-            self.leads = False
+            self._stop_leading()
             leadership.close()
 
-    def _lead(self, leadership: Leadership) -> str | None:
-        """Find out whether we lead; returns why the database cannot be asked, if it cannot.
-
-        Who led leads on while it is away: nobody else can begin to.
-        """
-        try:
-            leads = leadership.hold()
-        except DatabaseUnavailable as exc:
-            return str(exc)
-        if leads and not self.leads:
-            log.info("scale.leads pools=%s dry_run=%s", ",".join(self.folder.pools), self.dry_run)
-            self._memories.clear()  # another one may have led since
-        self.leads = leads
-        return None
+    def reload(self) -> None:
+        """Obey what has changed in the pools' files. A pool whose file is gone is sent home."""
+        before = dict(self.folder.pools)
+        if not self.folder.reload() or not self.leads or self.dry_run:
+            return
+        for name in before.keys() - self.folder.pools.keys():
+            try:
+                self.actuator.scale(before[name], 0, {})
+                with self.database.platform() as tx:
+                    scaling.forget(tx, name)
+            except (ActuatorFailed, StorageError) as exc:
+                log.warning("scale.pool_stays pool=%s reason=%s", name, exc)
 
     def scale_due(self, away: str | None = None) -> list[Decision]:
         """Decide for every pool whose time has come, and have it done; `away` says why the database cannot be asked."""
@@ -90,20 +94,55 @@ class Scaler:
                 made.append(self._scale(pool, seen.get(pool.name), busy, away))
             except ActuatorFailed as exc:
                 log.warning("scale.put_off pool=%s reason=%s", pool.name, exc)
+            except Exception:
+                log.exception("scale.crashed pool=%s", pool.name)  # the others must not suffer from it
         return made
+
+    def _lead(self, leadership: Leadership) -> str | None:
+        """Find out whether we lead; returns why the database cannot be asked, if it cannot.
+
+        Who led goes on while it is away, on the safe side: perhaps only we are cut off, and another one leads.
+        """
+        try:
+            leads = leadership.hold()
+        except DatabaseUnavailable as exc:
+            self._is_cut_off = True
+            return str(exc)
+        if not leads:
+            self._stop_leading()
+            if not self._stood_by:
+                log.info("scale.stands_by another scaler leads")
+            self._stood_by = True
+            return None
+        if not self.leads or self._is_cut_off:
+            self._memories.clear()  # another one may have led since
+        if not self.leads:
+            if not self.dry_run:
+                self.actuator.begin()
+            log.info("scale.leads pools=%s dry_run=%s", ",".join(self.folder.pools), self.dry_run)
+        self.leads, self._is_cut_off, self._stood_by = True, False, False
+        return None
+
+    def _stop_leading(self) -> None:
+        if self.leads and not self.dry_run:
+            self.actuator.rest()
+        self.leads = False
 
     def _tell_when_ready(self) -> None:
         """Say so once every pool has as many living workers as it is to have."""
+        if self._looks_ready_at > time.monotonic() or not self.actuator.is_local:
+            return
+        self._looks_ready_at = time.monotonic() + READY_SECONDS
         try:
             with self.database.platform_read() as tx:
                 living = Counter(worker.name.partition("@")[0] for worker in workers.living(tx))
-            self._is_ready = all(
-                living[pool.name] >= self.actuator.replicas(pool) for pool in self.folder.pools.values()
-            )
+            pools = self.folder.pools.values()
+            are_up = self.dry_run or all(living[pool.name] >= self.actuator.replicas(pool) for pool in pools)
         except (StorageError, ActuatorFailed):
             return
-        if self._is_ready:
+        if are_up:
             log.info("scale.ready pools=%s", ",".join(self.folder.pools))
+            self._looks_ready_at = float("inf")
 
     def _due_now(self) -> list[Pool]:
         return [pool for pool in self.folder.pools.values() if time.monotonic() >= self._due.get(pool.name, 0.0)]
@@ -120,34 +159,52 @@ class Scaler:
                 busy = {worker.replica: worker.running for worker in workers.living(tx)}
                 for pool in pools:
                     if pool.name not in self._memories:
-                        self._memories[pool.name] = self._remembered(pool, scaling.memory_of(tx, pool.name))
+                        kept = memories.read(scaling.memory_of(tx, pool.name), time.time())
+                        self._memories[pool.name] = kept or self._first_memory(pool)
         except (StorageError, ActuatorFailed) as exc:
             return {}, {}, str(exc)
         return seen, busy, None
 
-    def _remembered(self, pool: Pool, kept: Json) -> Memory:
-        if kept is None:
-            return policy.first_memory(self.actuator.replicas(pool), time.time())
-        return memories.read(kept)
+    def _first_memory(self, pool: Pool) -> Memory:
+        return policy.first_memory(self.actuator.replicas(pool), time.time())
 
     def _scale(self, pool: Pool, seen: Numbers | None, busy: Mapping[str, int], away: str | None) -> Decision:
         replicas, now = self.actuator.replicas(pool), time.time()
-        memory = self._memories.get(pool.name) or policy.first_memory(replicas, now)
         readings = read(pool, seen, away or "unknown", replicas, now)
+        memory = self._memories.get(pool.name) or self._first_memory(pool)
         decision = policy.decide(pool.scaled, memory, readings, replicas, now)
-        self._write(pool, decision, inputs(seen, readings))
-        self._memories[pool.name] = decision.memory
-        if decision.wanted != replicas:
-            log.info("scale.decided pool=%s dry_run=%s decision=%s", pool.name, self.dry_run, decision.reason)
-            if not self.dry_run:
+        is_done = not self.dry_run and self._may_act(seen)
+        if is_done and decision.wanted != replicas:
+            try:
                 self.actuator.scale(pool, decision.wanted, busy)
+            except ActuatorFailed:
+                self._remember(pool, decision.undone)
+                raise
+        remembered = decision.memory if is_done else decision.undone
+        self._remember(pool, remembered)
+        self._write(pool, decision, inputs(seen, readings, self.actuator.trouble(pool.name)), remembered, away)
         return decision
 
-    def _write(self, pool: Pool, decision: Decision, said: Json) -> None:
+    def _may_act(self, seen: Numbers | None) -> bool:
+        """Without the database another one may lead; only replicas that are ours alone may follow their fallback."""
+        return seen is not None or self.actuator.is_local
+
+    def _remember(self, pool: Pool, memory: Memory) -> None:
+        """Unless what was kept is still to be read: then this was a stopgap."""
+        if pool.name in self._memories:
+            self._memories[pool.name] = memory
+
+    def _write(self, pool: Pool, decision: Decision, said: Json, memory: Memory, away: str | None) -> None:
         """A decision that cannot be written is logged: with the database away it can only be to keep what stands, or
         the fallback.
         """
-        spec = pool.scaled.spec
+        spec, change = pool.scaled.spec, (decision.replicas, decision.wanted)
+        is_news = decision.wanted != decision.replicas and self._noted.get(pool.name) != change
+        self._noted[pool.name] = change
+        if is_news:
+            log.info("scale.decided pool=%s dry_run=%s decision=%s", pool.name, self.dry_run, decision.reason)
+        if away is not None:
+            return
         try:
             with self.database.platform() as tx:
                 tx.sql("SET LOCAL synchronous_commit = off")
@@ -159,8 +216,9 @@ class Scaler:
                     bounds=(spec.min_replica_count, spec.max_replica_count),
                     reason=decision.reason,
                     inputs=said,
-                    memory=memories.write(decision.memory),
+                    memory=memories.write(memory),
                     dry_run=self.dry_run,
+                    is_news=is_news,
                 )
         except StorageError as exc:
             log.warning("scale.unwritten pool=%s decision=%s reason=%s", pool.name, decision.reason, exc)
@@ -170,10 +228,16 @@ def read(pool: Pool, seen: Numbers | None, away: str, replicas: int, now: float)
     """What each of the pool's triggers says; without numbers each has failed, for the reason `away`."""
     if seen is None:
         return [Failed(rule.name, away) for rule in pool.rules]
-    return [rule.read(seen, replicas, now) for rule in pool.rules]
+    found: list[Reading | Failed] = []
+    for rule in pool.rules:
+        try:
+            found.append(rule.read(seen, replicas, now))
+        except (ValueError, OverflowError) as exc:  # a cron date that never comes, what is not a number
+            found.append(Failed(rule.name, str(exc)))
+    return found
 
 
-def inputs(seen: Numbers | None, readings: Sequence[Reading | Failed]) -> Json:
+def inputs(seen: Numbers | None, readings: Sequence[Reading | Failed], trouble: str | None = None) -> Json:
     """What a decision stands on, as it is kept with it."""
     said = [
         {"trigger": r.trigger, "failed": r.reason}
@@ -181,7 +245,5 @@ def inputs(seen: Numbers | None, readings: Sequence[Reading | Failed]) -> Json:
         else {"trigger": r.trigger, "value": r.value, "target": r.target, "active": r.active, "why": r.why}
         for r in readings
     ]
-    return {
-        "triggers": said,
-        "numbers": None if seen is None else seen._asdict() | {"due": sum(d.steps for d in seen.due)},
-    }
+    kept = None if seen is None else seen._asdict() | {"due": sum(d.steps for d in seen.due)}
+    return {"triggers": said, "numbers": kept, "trouble": trouble}

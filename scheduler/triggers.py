@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
-from croniter import croniter
+from croniter import CroniterBadDateError, croniter
 
 from scheduler.errors import InvalidPool
 from scheduler.hpa import Reading
@@ -84,14 +84,17 @@ class Drain:
     """As few replicas as let every step start within `seconds`, from the backlog, the arrivals and the service time.
 
     By Little's law (L = λW; J. D. C. Little, Operations Research 9(3), 1961) arrivals at rate λ keep λ·s slots busy if
-    each takes s, and a backlog of Q is worth Q·s of a slot's time. So replicas, of k slots each, are the larger of
-    ⌊λ·s/k⌋, which will be needed in any case, and Q·s/k over the time that is left: what AIM leaves of the target, less
-    half the age of the oldest step (half, since those behind it are younger). If those that there are cannot do it in
-    that time, new ones have to do the rest in the time that is left when they are up, `startup` seconds later.
+    each takes s: they are worth r = λ·s/k replicas of k slots. A backlog of Q is worth B = Q·s/k seconds of one;
+    with n replicas the last of it waits B/n. In the time h until another decision could have an effect (`startup`,
+    and `every`: how often it is asked) the backlog grows by (r - n)·h, if that is more than nothing. So n replicas are
+    enough while (B + (r - n)·h)/n is within the AIM at the target, and fewer are enough once that wait would be within
+    LOW of the aim with them: between the two they stay, so that chance does not start and stop them. When they are too
+    few, as many are asked for as bring what will have gathered by the time they are up back to the aim.
 
-    From zero it waits as long as it may: one replica that starts a little later does more at once, and costs less. It
-    begins when the oldest step could not be started in time otherwise, or when there is work enough for a whole one.
-    `every` is how often it is asked, `guess` stands for s before anything is known. `activation` steps do not count.
+    λ is the higher of the last minute's and the last five minutes' for what is coming, and the lower for what will be
+    needed in any case. From zero it waits as long as it may: one replica that starts a little later does more at once,
+    and costs less. It begins when the oldest step could not start in time otherwise, or when there is work enough for a
+    whole one. `guess` stands for s before anything is known. Up to `activation` steps are not worth a start.
     """
 
     name: str
@@ -104,24 +107,32 @@ class Drain:
     def read(self, numbers: Numbers, replicas: int, now: float) -> Reading:
         service = service_time(numbers, self.guess)
         work = numbers.runnable * service / numbers.slots
-        aim = AIM * self.seconds
         if replicas == 0:
-            left = aim - numbers.oldest - self.startup
+            left = AIM * self.seconds - numbers.oldest - self.startup
             needed = work / max(left, self.every)
             active = numbers.runnable > self.activation and (left < 1.5 * self.every or needed >= 1.0)
         else:
-            needed = self._needed(work, aim - numbers.oldest / 2, replicas)
+            coming = max(numbers.arrivals, numbers.arrivals_5m) * service / numbers.slots
+            needed = self._needed(work, coming, replicas)
+            if numbers.oldest > self.seconds and numbers.runnable > replicas * numbers.slots:
+                needed = max(
+                    needed, replicas * min(2.0, numbers.oldest / self.seconds)
+                )  # what was reckoned will not do
             active = numbers.running > 0 or numbers.runnable > self.activation
-        steady = math.floor(numbers.arrivals_5m * service / numbers.slots + 1e-9)
+        steady = math.floor(min(numbers.arrivals, numbers.arrivals_5m) * service / numbers.slots + 1e-9)
         facts = (numbers.runnable, service, work / max(replicas, 1), self.seconds, numbers.oldest)
         return Reading(self.name, max(math.ceil(needed - 1e-9), steady), 1.0, active, True, _words(facts), facts)
 
-    def _needed(self, work: float, left: float, replicas: int) -> float:
-        """For `work` seconds of one replica that have to be done in the time that is left."""
-        left = max(left, self.every)
-        if work <= replicas * left:
-            return work / left
-        return replicas + (work - replicas * left) / max(left - self.startup, self.every)
+    def _needed(self, work: float, coming: float, replicas: int) -> float:
+        """Replicas for `work` seconds of one, while arrivals are worth `coming` replicas."""
+        aim, horizon = AIM * self.seconds, self.startup + self.every
+        growth = max(0.0, coming - replicas)
+        if work + growth * horizon > replicas * aim:
+            return max(replicas + 1, (work + growth * self.startup) / aim)
+        fewer = work / (LOW * aim)
+        if fewer < coming:
+            fewer = (work + coming * horizon) / (LOW * aim + horizon)
+        return min(replicas, fewer)
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +185,7 @@ class Cron:
 Rule = Depth | Age | Drain | Ahead | Cron
 
 AIM = 0.8  # of a target: the rest is for chance
+LOW = 0.5  # of the aim: replicas go when the wait would not be longer without them
 GUESS_SAMPLES = 10
 # What KEDA's library takes as well: no nicknames, no seconds, and Sunday is 0.
 _FIELD = r"[0-9*?,/a-zA-Z-]+"
@@ -233,6 +245,10 @@ def _cron(trigger: Trigger, at: str) -> Cron:
     for field in ("start", "end"):
         if not _CRON.fullmatch(given[field]) or not croniter.is_valid(given[field]):
             raise _flawed(f"{at}/metadata/{field}", f"{given[field]!r} is not a cron expression of five fields")
+        try:
+            croniter(given[field], datetime.now(UTC)).get_next(float)
+        except CroniterBadDateError as exc:
+            raise _flawed(f"{at}/metadata/{field}", f"{given[field]!r} never comes") from exc
     if given["start"] == given["end"]:
         raise _flawed(f"{at}/metadata/end", "must differ from start")
     try:

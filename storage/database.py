@@ -109,7 +109,8 @@ class Database:
 
     def connect_directly(self) -> "psycopg.Connection[Any]":
         """A connection of the caller's own, past a transaction pooler. Raises psycopg.OperationalError."""
-        target = make_conninfo(self.settings.direct_url, connect_timeout=5, **_KEEPALIVE)
+        options = f"{_OPTIONS} -c tcp_user_timeout=15000"  # of the server's side: locks must not outlive their holder
+        target = make_conninfo(self.settings.direct_url, connect_timeout=5, options=options, **_KEEPALIVE)
         return psycopg.connect(target, autocommit=True)
 
     def check(self) -> None:

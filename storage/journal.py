@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from storage.database import Database, PlatformTx
 
 FLOW_SECONDS = 5  # the intervals in which arrivals and ends are counted
+LARGE_BYTES = 4_000_000
 SHORTEST, GROWTH = 0.001, 1.1  # the histogram of service times: first bucket in seconds, each bucket to the one before
 
 BUCKET = f"floor(ln(greatest(seconds, {SHORTEST}) / {SHORTEST}) / ln({GROWTH}))::int"
@@ -109,6 +110,10 @@ def forget_old(tx: PlatformTx) -> None:
 
 
 def vacuum(database: Database) -> None:
-    """Give back the room of folded changes now: the journal turns over faster than autovacuum comes round."""
+    """Give back the room of folded changes now: the journal turns over faster than autovacuum comes round.
+
+    One that has grown large, while nobody folded, is cut; that waits for no lock that it cannot have.
+    """
     with database.platform_read() as tx:
-        tx.sql("VACUUM step_changes")
+        is_large = tx.sql("SELECT pg_relation_size('step_changes') > %(most)s", most=LARGE_BYTES).scalar_one()
+        tx.sql("VACUUM (TRUNCATE on) step_changes" if is_large else "VACUUM step_changes")

@@ -16,6 +16,7 @@ class Leadership:
         self._database = database
         self._name = f"millrace {name}"
         self._connection: psycopg.Connection[Any] | None = None
+        self._backend = 0  # the server process that has the lock: a pooler could lead us to another
 
     def hold(self) -> bool:
         """Whether we lead, now; takes the lead if nobody has it. Raises DatabaseUnavailable if that is unknown."""
@@ -23,8 +24,10 @@ class Leadership:
             if self._connection is None:
                 self._connection = self._database.connect_directly()
                 return self._take(self._connection)
-            self._connection.execute("SELECT 1")
-            return True
+            if self._connection.execute("SELECT pg_backend_pid()").fetchone() == (self._backend,):
+                return True
+            self.close()
+            return False
         except psycopg.OperationalError as exc:
             self.close()
             raise DatabaseUnavailable(str(exc).strip()) from exc
@@ -37,8 +40,10 @@ class Leadership:
                 connection.close()
 
     def _take(self, connection: "psycopg.Connection[Any]") -> bool:
-        row = connection.execute("SELECT pg_try_advisory_lock(hashtext(%s))", [self._name]).fetchone()
+        asked = "SELECT pg_try_advisory_lock(hashtext(%s)), pg_backend_pid()"
+        row = connection.execute(asked, [self._name]).fetchone()
         if row is not None and row[0]:
+            self._backend = row[1]
             return True
         self.close()
         return False

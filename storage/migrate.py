@@ -4,12 +4,16 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
 from sqlalchemy import create_engine
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import OperationalError
 
+from storage import journal
+from storage.database import PlatformTx
 from storage.errors import DatabaseUnavailable
 
+COUNTED = "0003"  # since this revision changes of steps are counted
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 
@@ -26,7 +30,11 @@ def upgrade(url: str) -> None:
             config = Config()
             config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
             config.attributes["connection"] = connection
+            before = MigrationContext.configure(connection).get_current_revision()
             command.upgrade(config, "head")
+        if before is not None and before < COUNTED:
+            with engine.begin() as connection:  # apart, so that nothing waits for it
+                journal.correct(PlatformTx(connection=connection))
     except OperationalError as exc:
         raise DatabaseUnavailable(str(exc.orig).strip().splitlines()[0]) from exc
     finally:

@@ -19,6 +19,7 @@ ON CONFLICT (name) DO UPDATE SET
   replicas = excluded.replicas, wanted = excluded.wanted, least = excluded.least, most = excluded.most,
   reason = excluded.reason, inputs = excluded.inputs, dry_run = excluded.dry_run, memory = excluded.memory,
   decided_at = excluded.decided_at
+WHERE p.dry_run OR NOT excluded.dry_run OR p.decided_at < now() - interval '1 minute'
 """
 
 _NOTE = """
@@ -67,19 +68,28 @@ def decide(
     inputs: Json,
     memory: Json,
     dry_run: bool,
+    is_news: bool,
 ) -> None:
-    """Write a pool's decision as its last, and among those that are kept if it changes something."""
+    """Write a pool's decision as its last, and among those that are kept if it is news.
+
+    A dry run does not hide what one that acts has decided within the last minute.
+    """
     asked = {"pool": pool, "replicas": replicas, "wanted": wanted, "reason": reason, "dry_run": dry_run}
     asked |= {"inputs": json.dumps(inputs)}
     tx.sql(_DECIDE, **asked, least=bounds[0], most=bounds[1], memory=json.dumps(memory))
-    if wanted != replicas:
+    if is_news:
         tx.sql(_NOTE, **asked)
 
 
 def memory_of(tx: PlatformTx, pool: str) -> Json:
-    """What the policy remembered at the pool's last decision; None if there was none."""
-    row = tx.sql("SELECT memory FROM pools WHERE name = %(pool)s", pool=pool).one_or_none()
+    """What the policy remembered at the pool's last decision that was no dry run; None if there was none."""
+    row = tx.sql("SELECT memory FROM pools WHERE name = %(pool)s AND NOT dry_run", pool=pool).one_or_none()
     return None if row is None else row.memory
+
+
+def forget(tx: PlatformTx, pool: str) -> None:
+    """The pool is no more; its decisions are kept for their time."""
+    tx.sql("DELETE FROM pools WHERE name = %(pool)s", pool=pool)
 
 
 def standing(tx: PlatformTx) -> list[PoolStanding]:

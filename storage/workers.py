@@ -7,9 +7,10 @@ from datetime import datetime
 from storage.database import PlatformTx
 
 _SEEN = """
-INSERT INTO workers (name, replica, queues, slots, seen_until)
-VALUES (%(name)s, %(replica)s, %(queues)s, %(slots)s, clock_timestamp() + make_interval(secs => %(seconds)s))
-ON CONFLICT (name) DO UPDATE SET seen_until = excluded.seen_until
+INSERT INTO workers (name, replica, queues, slots, seen_until, stopping)
+VALUES (%(name)s, %(replica)s, %(queues)s, %(slots)s, clock_timestamp() + make_interval(secs => %(seconds)s),
+        %(stopping)s)
+ON CONFLICT (name) DO UPDATE SET seen_until = excluded.seen_until, stopping = excluded.stopping
 """
 
 _LIVING = """
@@ -34,15 +35,12 @@ class Worker:
     running: int
 
 
-def seen(tx: PlatformTx, name: str, *, queues: Sequence[str], slots: int, for_seconds: float) -> None:
-    """Note that the worker lives, and count it as living for so long."""
+def seen(
+    tx: PlatformTx, name: str, *, queues: Sequence[str], slots: int, for_seconds: float, stopping: bool = False
+) -> None:
+    """Note that the worker lives, and count it as living for so long; if it is `stopping`, without its slots."""
     replica = name.partition("@")[2].partition("/")[0]
-    tx.sql(_SEEN, name=name, replica=replica, queues=list(queues), slots=slots, seconds=for_seconds)
-
-
-def stopping(tx: PlatformTx, name: str) -> None:
-    """Note that the worker begins nothing new: its slots do not count any more."""
-    tx.sql("UPDATE workers SET stopping = true WHERE name = %(name)s", name=name)
+    tx.sql(_SEEN, name=name, replica=replica, queues=list(queues), slots=slots, seconds=for_seconds, stopping=stopping)
 
 
 def gone(tx: PlatformTx, name: str) -> None:

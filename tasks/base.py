@@ -29,7 +29,7 @@ from storage.model import Claim, JobId, Json, PublicError, StepId, TenantId, fin
 from tasks.errors import StepFailed, StepRetryable, TasksError
 from tasks.limits import memory_limited
 from tasks.names import Kind, Retry
-from tasks.process import Process
+from tasks.process import Process, is_handing_back
 from tasks.retries import is_ours, seconds_to_next_attempt
 from tasks.values import depth, storable
 from tasks.work import Work
@@ -70,7 +70,7 @@ def perform(
     `run` stands in for the kind's own function in tests. Raises StepUnsuccessful after the rows are written, for
     Celery's events, and DatabaseUnavailable if the step could not even be claimed: then its hint is sent again.
     """
-    claim = _patiently(step, lambda: _claim(process, tenant, job, step))
+    claim = None if is_handing_back() else _patiently(step, lambda: _claim(process, tenant, job, step))
     if claim is None:
         log.info("step.not_claimed step=%s", step)
         return

@@ -16,7 +16,7 @@ from celery.worker import state
 from storage import losses, runnable, steps
 from storage.errors import LeaseLost, StorageError
 from storage.model import PublicError, StepId, TenantId
-from tasks import presence, process
+from tasks import process
 from tasks.names import KINDS
 from tasks.presence import Presence
 
@@ -58,7 +58,7 @@ class LeaseKeeper(bootsteps.StartStopStep):
         """Called when the worker is told to stop, before anything ends: others get at once what it has not begun."""
         begun = set(steps_of(state.active_requests))
         hints = [step for step in steps_of(state.reserved_requests) if step not in begun]
-        presence.stopping()
+        self._presence.stopping()
         if hints:
             _give_back(hints)
         self._closed.set()
@@ -141,7 +141,7 @@ class LeaseKeeper(bootsteps.StartStopStep):
             _hand_back_all()
         except StorageError as exc:  # then the leases run out
             log.warning("lease.not_handed_back reason=%s", exc)
-        presence.gone()
+        self._presence.gone()
         process.clear_scratch(here.worker)
         logging.shutdown()
         os._exit(os.EX_OK)
@@ -159,10 +159,12 @@ def hand_back(tenant: TenantId, step: StepId) -> None:
 def _hand_back_all() -> None:
     """Hand back whatever the rows say that this worker holds: Celery may not have noted yet what was begun last."""
     here = process.current()
-    with here.database.platform() as tx:
-        for held in runnable.all_held(tx, here.worker):
-            losses.hand_back(tx.of(held.claim.tenant_id), held.claim, STOPPED)
-            log.warning("lease.handed_back step=%s attempt=%s", held.claim.step_id, held.claim.attempt)
+    with here.database.platform_read() as tx:
+        left = runnable.all_held(tx, here.worker)
+    for held in left:  # each for itself: workers that stop together hold steps of the same jobs
+        with here.database.begin(held.claim.tenant_id) as tenant_tx:
+            losses.hand_back(tenant_tx, held.claim, STOPPED)
+        log.warning("lease.handed_back step=%s attempt=%s", held.claim.step_id, held.claim.attempt)
 
 
 def _kill(slot: int) -> None:

@@ -10,7 +10,7 @@ from celery.signals import task_failure, task_unknown, worker_shutdown
 from storage import losses, runnable
 from storage.errors import StorageError
 from storage.model import JobId, PublicError, StepId, TenantId
-from tasks import base, lease, presence, process
+from tasks import base, lease, process
 
 log = logging.getLogger(__name__)
 
@@ -60,5 +60,4 @@ def _unknown_kind(message: Any = None, name: str = "", **_: object) -> None:
 
 
 def _cleared(**_: object) -> None:
-    presence.gone()
     process.clear_scratch(process.current().worker)

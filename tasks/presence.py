@@ -1,6 +1,7 @@
 """Tells the database that this worker lives: which queues it serves, with how many slots."""
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Sequence
 
@@ -21,27 +22,38 @@ class Presence:
         self._queues = tuple(queues)
         self._slots = slots
         self._told = float("-inf")
+        self._lock = threading.Lock()
+        self._is_stopping = self._is_gone = False
 
     def tell(self) -> None:
         """Say that it lives, if that was not said lately."""
         seconds = process.current().settings.lease_seconds
-        if time.monotonic() - self._told < seconds / 3:
+        with self._lock:
+            self._tell(seconds)
+
+    def stopping(self) -> None:
+        """Say that it begins nothing new; it is said again with every further word."""
+        with self._lock:
+            self._is_stopping, self._told = True, float("-inf")
+            self._tell(process.current().settings.lease_seconds)
+
+    def gone(self) -> None:
+        """Say that it has ended, as the last word."""
+        with self._lock:
+            self._is_gone = True
+            name = process.current().worker
+            _say(lambda tx: workers.gone(tx, name))
+
+    def _tell(self, seconds: float) -> None:
+        if self._is_gone or time.monotonic() - self._told < seconds / 3:
             return
         self._told = time.monotonic()
-        name = process.current().worker
-        _say(lambda tx: workers.seen(tx, name, queues=self._queues, slots=self._slots, for_seconds=LEASES * seconds))
-
-
-def stopping() -> None:
-    """Say that this worker begins nothing new."""
-    name = process.current().worker
-    _say(lambda tx: workers.stopping(tx, name))
-
-
-def gone() -> None:
-    """Say that this worker has ended."""
-    name = process.current().worker
-    _say(lambda tx: workers.gone(tx, name))
+        name, life = process.current().worker, LEASES * seconds
+        _say(
+            lambda tx: workers.seen(
+                tx, name, queues=self._queues, slots=self._slots, for_seconds=life, stopping=self._is_stopping
+            )
+        )
 
 
 def _say(what: Callable[[PlatformTx], None]) -> None:

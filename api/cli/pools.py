@@ -86,7 +86,7 @@ def _pool(pool: Pool) -> tuple[Cell, ...]:
         Cell(text=str(pool.wanted)),
         Cell(text=f"{pool.min_replicas}-{pool.max_replicas}"),
         Cell(text=f"stale: {ago}", style="red") if pool.stale else Cell(text=ago),
-        Cell(text=_why(pool)),
+        Cell(text=f"{_why(pool)}; {printable(pool.trouble)}", style="red") if pool.trouble else Cell(text=_why(pool)),
     )
 
 

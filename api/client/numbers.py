@@ -73,6 +73,7 @@ class Pool:
     decided_at: datetime
     age_seconds: float
     stale: bool
+    trouble: str | None
     dry_run: bool
     triggers: tuple[Trigger, ...]
     numbers: Document | None
@@ -162,6 +163,7 @@ def _pool(it: Document) -> Pool:
         decided_at=datetime.fromisoformat(it["decided_at"]),
         age_seconds=float(it["age_seconds"]),
         stale=bool(it["stale"]),
+        trouble=it.get("trouble"),
         dry_run=bool(it["dry_run"]),
         triggers=tuple(_trigger(one) for one in it["triggers"]),
         numbers=it["numbers"],

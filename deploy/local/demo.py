@@ -149,7 +149,8 @@ def _log(job: Job | None, home: Path) -> Path:
         return home / "log" / "api.log"
     for step in job.steps.values():
         if step.state != "succeeded" and step.kind in KINDS:
-            pool = next(name for name, pool in pools.load().items() if KINDS[step.kind].queue in pool.queues)
+            queue = KINDS[step.kind].queue
+            pool = next((name for name, pool in pools.load().items() if queue in pool.queues), "default")
             return home / "log" / f"worker-{pool}.log"
     return home / "log"
 

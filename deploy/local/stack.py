@@ -15,7 +15,7 @@ from deploy.local.ports import claimed
 from deploy.local.running import running
 from deploy.local.settings import Settings, from_env
 from deploy.local.supervisor import Say, Supervisor
-from scheduler.processes import notes
+from scheduler import notes
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -120,7 +120,7 @@ class _RunFile:
 
 def _with_workers(found: Running, home: Path) -> Running:
     """The same, with the workers that the scaler has started by now: they come and go."""
-    workers = {f"worker-{note.replica}": note.pid for note in notes(processes.workers_folder(home))}
+    workers = {f"worker-{note.replica}": note.pid for note in notes.read(processes.workers_folder(home))}
     return dataclasses.replace(found, processes={**found.processes, **workers})
 
 

@@ -76,12 +76,17 @@ def read(rule: Rule, numbers: Numbers, replicas: int | None = None) -> Reading:
     is no number.
     """
     try:
-        reading = rule.read(numbers, numbers.workers if replicas is None else replicas, time.time())
+        reading = rule.read(numbers, _replicas(numbers) if replicas is None else replicas, time.time())
     except (ValueError, OverflowError) as exc:  # of what is not a number, or infinite
         raise NumbersUnavailable(f"the trigger {rule.name!r} gives no number: {exc}") from exc
     if not math.isfinite(reading.value):
         raise NumbersUnavailable(f"the trigger {reading.trigger!r} gives no number but {reading.value}")
     return reading
+
+
+def _replicas(numbers: Numbers) -> int:
+    """The workers that live, and no fewer than it takes for what runs: those of an older version do not tell."""
+    return max(numbers.workers, -(-numbers.running // numbers.slots))
 
 
 def target(rule: Rule) -> float:

@@ -57,7 +57,7 @@ def ours(pool: Pool | None, world: World, bounds: Bounds) -> list[Policy]:
 
     The prompt one has a third of the target, is asked every two seconds, and keeps a replica for a minute.
     """
-    plain = {"pollingInterval": 5, "cooldownPeriod": 0, "advanced": _window(60)}
+    plain = {"pollingInterval": 5, "cooldownPeriod": 0, "advanced": _window(0)}
     stands = bounded(pool.scaled, bounds) if pool else scaled(plain, bounds)
     quick = scaled({**plain, "pollingInterval": 2, "cooldownPeriod": 60}, bounds)
     drain = _drain(stands, world, world.target)

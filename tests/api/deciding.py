@@ -18,6 +18,7 @@ def decide(database: Database, pool: str = "images", *, replicas: int = 1, wante
         "reason": f"{replicas} → {wanted}: 12 runnable, 5 a replica",
         "memory": {},
         "dry_run": False,
+        "is_news": wanted != replicas,
     }
     seen = changes.pop("seen", SEEN)
     with database.platform() as tx:

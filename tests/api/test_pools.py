@@ -31,7 +31,7 @@ def test_before_any_scaler_ran_there_is_no_pool(own_api: Api, operate: str) -> N
 
 
 def test_a_pool_shows_its_last_decision_with_all_that_it_stood_on(own_api: Api, operate: str) -> None:
-    decide(own_api.database, replicas=7, wanted=1)
+    decide(own_api.database, replicas=7, wanted=1, dry_run=True)
     decide(own_api.database, dry_run=True)
     pool = ask(own_api, "/v1/pools/images", operate).json()
     assert pool.pop("decided_at")
@@ -45,6 +45,7 @@ def test_a_pool_shows_its_last_decision_with_all_that_it_stood_on(own_api: Api, 
         "reason": "1 → 3: 12 runnable, 5 a replica",
         "stale": False,
         "dry_run": True,
+        "trouble": None,
         "triggers": [
             {"trigger": "depth", "value": 12, "target": 5, "active": True, "why": "12 runnable, 5 a replica"},
             {"trigger": "age", "failed": "no answer"},

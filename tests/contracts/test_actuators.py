@@ -9,12 +9,12 @@ from typing import Protocol
 
 import pytest
 
-from scheduler import pools
+from scheduler import notes, pools
 from scheduler.actuator import Actuator
 from scheduler.errors import ActuatorFailed
 from scheduler.kubernetes import Kubernetes
 from scheduler.pools import Pool
-from scheduler.processes import Processes, notes
+from scheduler.processes import Processes
 from tests.scheduler.kubernetes.cluster import Cluster
 from tests.waiting import until
 
@@ -68,7 +68,7 @@ class Children:
     pools: tuple[Pool, Pool]
 
     def living(self, pool: Pool) -> Living:
-        return {n.replica: n.pid for n in notes(self.folder) if n.pool == pool.name and n.leaving_at is None}
+        return {n.replica: n.pid for n in notes.read(self.folder) if n.pool == pool.name and n.leave_by is None}
 
     @contextmanager
     def broken(self) -> Iterator[None]:
@@ -82,6 +82,7 @@ def processes(folder: Path) -> Iterator[World]:
     sleeper = replace(pools.load()["images"], command=("sleep", "600"))
     at = folder / "workers"
     actuator = Processes(at, folder / "log", os.environ)
+    actuator.begin()
     yield Children(at, actuator, (sleeper, replace(sleeper, name="ai")))
     actuator.stop_all(warm_seconds=1, grace_seconds=0)
 

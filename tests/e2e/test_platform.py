@@ -14,7 +14,7 @@ from PIL import Image
 
 from deploy.local.processes import workers_folder
 from deploy.local.stack import Running
-from scheduler import processes
+from scheduler import notes
 from tests.sink import Answer, Sink
 from tests.waiting import until
 
@@ -109,8 +109,8 @@ def test_many_jobs_from_many_clients_are_each_done_exactly_once(http: httpx2.Cli
 def test_what_a_killed_worker_held_is_done_by_another(http: httpx2.Client, home: Path) -> None:
     job_id = submit(http, {"steps": {"say": {"kind": "echo", "sleep_seconds": 2}}})
     until(lambda: http.get(f"/v1/jobs/{job_id}").json()["state"] == "running")
-    notes = processes.notes(workers_folder(home))
-    for victim in [psutil.Process(note.pid) for note in notes if note.pool == "default"]:
+    living = notes.read(workers_folder(home))
+    for victim in [psutil.Process(note.pid) for note in living if note.pool == "default"]:
         for process in (victim, *victim.children(recursive=True)):
             process.kill()
     job = ended(http, job_id)

@@ -14,8 +14,8 @@ import pytest
 
 from deploy.local.settings import from_env
 from deploy.local.stack import Running, running_platform
+from scheduler import notes
 from scheduler.pools import FOLDER
-from scheduler.processes import notes
 from tests import pools
 from tests.waiting import until
 
@@ -40,9 +40,9 @@ def test_workers_come_with_the_work_and_go_with_it(elastic: Running, tmp_path: P
         with ThreadPoolExecutor(8) as threads:
             sent = list(threads.map(lambda _: http.post("/v1/jobs", json=ECHO).status_code, range(JOBS)))
         assert sent == [202] * JOBS
-        until(lambda: len(notes(tmp_path / "home" / "workers")) >= 2, seconds=20)
+        until(lambda: len(notes.read(tmp_path / "home" / "workers")) >= 2, seconds=20)
         until(lambda: queue(http)["load"]["completions_per_second"]["1m"] > 0.9 * JOBS / 60, seconds=30)
-        until(lambda: pool(http)["replicas"] == 0 and not notes(tmp_path / "home" / "workers"), seconds=30)
+        until(lambda: pool(http)["replicas"] == 0 and not notes.read(tmp_path / "home" / "workers"), seconds=30)
         decisions = http.get("/v1/pools/default/decisions").json()["data"]
     ways = [one["wanted"] > one["replicas"] for one in reversed(decisions)]
     assert (ways[0], ways[-1]) == (True, False)

@@ -2,14 +2,15 @@
 
 import psutil
 
-from scheduler.processes import Note, notes
+from scheduler import notes
+from scheduler.notes import Note
 from tests.faults.load import load, nothing_is_lost
 from tests.faults.stack import Stack
 from tests.waiting import until
 
 
 def workers(stack: Stack) -> dict[str, Note]:
-    return {note.replica: note for note in notes(stack.home / "workers")}
+    return {note.replica: note for note in notes.read(stack.home / "workers")}
 
 
 def test_workers_outlive_their_scaler_and_are_adopted(stack: Stack) -> None:

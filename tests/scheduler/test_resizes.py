@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from scheduler import pools
+from scheduler import notes, pools
 from scheduler.pools import Pool
-from scheduler.processes import Processes, notes
+from scheduler.processes import Processes
 from storage import workers
 from storage.database import Database
 from storage.model import TenantId
@@ -33,6 +33,7 @@ ALWAYS_WAITING = 30  # steps, so that no worker is idle for want of work
 @pytest.fixture
 def actuator(env: dict[str, str], tmp_path: Path, relaying: Relaying) -> Iterator[Processes]:
     made = Processes(tmp_path / "workers", tmp_path / "log", {**env, "LEASE_SECONDS": "10"})
+    made.begin()
     yield made
     made.stop_all(warm_seconds=1, grace_seconds=2)
 
@@ -67,7 +68,7 @@ def test_no_attempt_is_lost_however_the_pool_is_resized(
     settle(actuator, pool, database)
     assert outcomes(database) == {"succeeded": asked}
     actuator.scale(pool, 0, {})
-    until(lambda: not notes(tmp_path / "workers"), seconds=30)
+    until(lambda: not notes.read(tmp_path / "workers"), seconds=30)
     log = (tmp_path / "log" / "worker-default.log").read_text()
     assert "lease.handed_back" not in log, "the grace covers what the kind may take"
     assert "Traceback" not in log

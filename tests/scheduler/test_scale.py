@@ -11,10 +11,14 @@ from typing import Any
 import pytest
 import yaml
 
+from scheduler import notes
+from scheduler.errors import ActuatorFailed
 from scheduler.folder import Folder
-from scheduler.processes import Processes, notes
+from scheduler.hpa import Reading
+from scheduler.processes import Processes
 from scheduler.scale import Scaler
-from storage import queues, scaling, steps
+from scheduler.triggers import Depth, Numbers
+from storage import queues, scaling, steps, stops
 from storage.database import Database
 from storage.model import PublicError, TenantId
 from storage.scaling import PoolStanding, ScaleDecision
@@ -53,6 +57,7 @@ def folder(tmp_path: Path) -> Path:
 @pytest.fixture
 def actuator(tmp_path: Path) -> Iterator[Processes]:
     made = Processes(tmp_path / "workers", tmp_path / "log", {**os.environ})
+    made.begin()
     yield made
     made.stop_all(warm_seconds=1, grace_seconds=0)
 
@@ -98,7 +103,7 @@ def test_a_backlog_brings_replicas_up_and_its_end_takes_them_away(
     assert decide(scaler) == 0
     jobs = [put_in(database, tenant) for _ in range(5)]
     assert decide(scaler) == 3
-    until(lambda: len(notes(tmp_path / "workers")) == 3)
+    until(lambda: len(notes.read(tmp_path / "workers")) == 3)
     for job in jobs:
         claim = taken(database, tenant, job, "say")
         with database.begin(tenant) as tx:
@@ -137,7 +142,7 @@ def test_a_dry_run_decides_and_does_nothing(
     assert decide(dry) == 1
     assert standing(database).last.dry_run
     assert actuator.replicas(dry.folder.pools["default"]) == 0
-    assert not notes(tmp_path / "workers")
+    assert not notes.read(tmp_path / "workers")
 
 
 def test_what_may_not_start_is_no_work(scaler: Scaler, database: Database, tenant: TenantId) -> None:
@@ -173,6 +178,92 @@ def test_a_scaler_that_is_started_again_remembers_when_something_was_active(
         steps.fail(tx, claim, PublicError(code="boom", message="it broke"))
     again = Scaler(database=database, actuator=actuator, folder=Folder(folder))
     assert decide(again) == 1, "the cooldown has an hour to go"
+
+
+def test_a_dry_run_decides_beside_the_one_that_leads(
+    scaler: Scaler, database: Database, actuator: Processes, folder: Path, tenant: TenantId
+) -> None:
+    for _ in range(9):
+        put_in(database, tenant)
+    (folder / "default.yaml").write_text(manifest(maxReplicaCount=2))
+    dry = Scaler(database=database, actuator=actuator, folder=Folder(folder), dry_run=True)
+    assert decide(scaler) == 3
+    assert decide(dry) == 2
+    assert not standing(database).last.dry_run, "what is done is not hidden"
+    assert [(one.wanted, one.dry_run) for one in decisions(database)] == [(2, True), (3, False)]
+    for _ in range(3):
+        assert decide(dry) == 2
+    assert len(decisions(database)) == 2, "the same again is no news"
+
+
+def test_what_could_not_be_done_is_not_remembered_as_done(
+    scaler: Scaler, database: Database, tenant: TenantId, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> None:
+        raise ActuatorFailed("no room")
+
+    for _ in range(40):
+        put_in(database, tenant)
+    with monkeypatch.context() as patched:
+        patched.setattr(scaler.actuator, "scale", fails)
+        for _ in range(4):
+            time.sleep(0.06)
+            assert scaler.scale_due() == []
+    assert decide(scaler) == 3, "no change was made that would hold this one back"
+
+
+def test_a_first_look_that_fails_forgets_nothing(
+    database: Database, actuator: Processes, folder: Path, tenant: TenantId
+) -> None:
+    (folder / "default.yaml").write_text(manifest(cooldownPeriod=3600))
+    first = Scaler(database=database, actuator=actuator, folder=Folder(folder))
+    claim = put_in(database, tenant)
+    assert decide(first) == 1
+    with database.begin(tenant) as tx:
+        stops.cancel(tx, claim.id)
+    again = Scaler(database=database, actuator=actuator, folder=Folder(folder))
+    assert decide(again, away="a statement timed out") == 1
+    assert decide(again) == 1, "the cooldown has an hour to go"
+
+
+def test_one_pool_that_cannot_be_decided_does_not_stop_the_others(
+    scaler: Scaler, database: Database, tenant: TenantId, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "calls.yaml").write_text(manifest("calls"))
+    scaler.reload()
+    put_in(database, tenant)
+    with database.platform() as tx:
+        tx.sql("INSERT INTO pools SELECT 'calls', 0, 0, 0, 1, '', '{}', false, '{\"odd\": 1}', now()")
+    real = scaler.folder.pools["calls"].rules[0]
+
+    def broken(*_: object) -> Any:
+        raise RuntimeError("unexpected")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(type(real), "read", lambda rule, *rest: broken() if rule is real else _depth(rule, *rest))
+        assert decide(scaler) == 1
+    time.sleep(0.06)
+    assert [decision.wanted for decision in scaler.scale_due()] == [0, 1], "a memory that is not understood is none"
+
+
+def _depth(rule: Depth, numbers: Numbers, replicas: int, now: float) -> Reading:
+    return Reading(rule.name, numbers.runnable, rule.value, active=numbers.runnable > 0)
+
+
+def test_a_pool_whose_file_is_gone_is_sent_home(
+    scaler: Scaler, database: Database, tenant: TenantId, folder: Path, tmp_path: Path
+) -> None:
+    (folder / "calls.yaml").write_text(manifest("calls"))
+    scaler.leads = True
+    scaler.reload()
+    put_in(database, tenant)
+    time.sleep(0.06)
+    scaler.scale_due()
+    until(lambda: len(notes.read(tmp_path / "workers")) == 1)
+    (folder / "default.yaml").unlink()
+    scaler.reload()
+    until(lambda: not notes.read(tmp_path / "workers"))
+    assert standing(database).name == "calls"
 
 
 def test_one_leads_and_another_takes_over(

@@ -48,26 +48,44 @@ def test_age_grows_with_the_oldest_step_and_is_of_the_whole_pool() -> None:
 
 
 @pytest.mark.parametrize(
-    ("runnable", "oldest", "replicas", "wanted", "why"),
+    ("runnable", "rate", "replicas", "wanted", "why"),
     [
         (0, 0.0, 3, 0, "no backlog and no arrivals ask for nothing"),
-        (80, 0.0, 1, 1, "80 · 1 s / 2 slots = 40 s of one replica, which has 40 s"),
-        (160, 0.0, 2, 2, "80 s, in 40 s each"),
-        (40, 40.0, 1, 1, "20 s of one replica; half the age is gone of the 40 s: 20 s are left"),
-        (160, 0.0, 1, 3, "80 s: one does 40 s; the rest takes 40/30 new ones, which have 10 s less"),
-        (160, 40.0, 1, 7, "80 s: one does 20 s; 60 s in the 10 s that new ones have"),
-        (160, 200.0, 1, 16, "late already: as fast as it is asked again, 5 s: 1 + 75/5"),
+        (80, 0.0, 1, 1, "80 · 1 s / 2 slots = 40 s of one replica: the last waits 40 s"),
+        (82, 0.0, 1, 2, "41 s are too long; one more does it"),
+        (400, 0.0, 1, 5, "200 s of one replica, over 40 s"),
+        (80, 2.0, 1, 1, "arrivals are worth one replica, which keeps up with them"),
+        (80, 4.0, 1, 2, "arrivals are worth two: in 15 s 15 s more will have gathered; (40 + 10)/40 → 2"),
+        (400, 10.0, 2, 6, "worth five: 200 s, and 3 · 10 s until they are up; 230/40"),
+        (160, 0.0, 3, 3, "80/3 = 27 s of waiting are more than half the aim, and less than all: they stay"),
+        (80, 0.0, 4, 2, "40 s over two replicas are 20 s, half the aim"),
+        (0, 7.0, 4, 3, "worth 3.5, and three keep what the lower rate needs; two would let 1.5 · 15 s gather"),
+        (0, 12.0, 6, 6, "worth six, as there are: Little"),
+        (80, 12.0, 9, 6, "worth six; with six the last of 40 s waits 7 s"),
     ],
 )
-def test_drain_is_the_work_over_the_time_that_is_left(
-    runnable: int, oldest: float, replicas: int, wanted: int, why: str
+def test_drain_is_as_few_as_keep_the_wait_within_its_aim(
+    runnable: int, rate: float, replicas: int, wanted: int, why: str
 ) -> None:
-    assert asked(DRAIN, IDLE._replace(runnable=runnable, oldest=oldest), replicas) == wanted, why
+    steady = IDLE._replace(runnable=runnable, arrivals=rate, arrivals_5m=rate)
+    assert asked(DRAIN, steady, replicas) == wanted, why
 
 
-def test_drain_keeps_what_the_arrivals_need_in_any_case() -> None:
-    for rate, wanted in ((1.9, 0), (2.0, 1), (11.9, 5), (12.0, 6)):  # Little: 12 a second for 1 s fill 12 slots
-        assert asked(DRAIN, IDLE._replace(arrivals_5m=rate), 6) == wanted
+def test_drain_reckons_with_the_higher_rate_and_keeps_what_the_lower_one_needs() -> None:
+    rising, falling = IDLE._replace(arrivals=12.0), IDLE._replace(arrivals_5m=12.0)
+    assert asked(DRAIN, rising, 2) == asked(DRAIN, falling, 2) == 2  # 4 · 15 s gather, 30 s for two: not yet too long
+    assert (
+        asked(DRAIN, rising, 1) == asked(DRAIN, falling, 1) == 2
+    )  # 5 · 15 s are too long for one; 50/40 when it is up
+    both = rising._replace(arrivals_5m=7.0)
+    assert asked(DRAIN, both, 2) == 3
+
+
+def test_drain_asks_for_more_when_a_step_has_waited_too_long_whatever_was_reckoned() -> None:
+    assert asked(DRAIN, IDLE._replace(runnable=9, oldest=50.0), 4) == 1
+    assert asked(DRAIN, IDLE._replace(runnable=9, oldest=75.0), 4) == 6  # 4 · 75/50
+    assert asked(DRAIN, IDLE._replace(runnable=9, oldest=9999.0), 4) == 8  # no more than twice at a time
+    assert asked(DRAIN, IDLE._replace(runnable=8, oldest=9999.0), 4) == 1  # a slot is there for each of them
 
 
 def test_drain_starts_from_zero_when_it_is_just_in_time() -> None:

@@ -203,7 +203,7 @@ def test_slots_are_those_of_workers_that_live_and_go_on(database: Database) -> N
             workers.seen(tx, name, queues=["default", "calls"], slots=3, for_seconds=seconds)
     assert (look(database).workers, look(database).slots) == (2, 6)
     with database.platform() as tx:
-        workers.stopping(tx, "a@two/h/2/x")
+        workers.seen(tx, "a@two/h/2/x", queues=["default"], slots=3, for_seconds=30, stopping=True)
         assert [(w.replica, w.stopping, w.running) for w in workers.living(tx)] == [
             ("one", False, 0),
             ("two", True, 0),

@@ -4,15 +4,21 @@ from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 from sqlalchemy import create_engine, inspect
 from sqlalchemy.engine import make_url
 
 import storage.platform_tables  # noqa: F401 - adds its tables to the metadata
+from storage import counts
+from storage.database import Database
 from storage.errors import DatabaseUnavailable
-from storage.migrate import upgrade
+from storage.migrate import MIGRATIONS, upgrade
+from storage.settings import DatabaseSettings
 from storage.tables import metadata
+from tests.storage import numbers
 
 
 def test_the_migrated_schema_is_what_the_tables_say(database_url: str) -> None:
@@ -47,6 +53,36 @@ def test_migrating_twice_and_at_once_does_no_harm(database_url: str) -> None:
         list(pool.map(upgrade, [database_url] * 3))
     with psycopg.connect(database_url) as connection:
         assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [("0003",)]
+
+
+def test_what_was_open_before_steps_were_counted_counts(database_url: str) -> None:
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+    engine = create_engine(make_url(database_url).set(drivername="postgresql+psycopg"))
+    with engine.begin() as connection:
+        config = Config()
+        config.set_main_option("script_location", str(MIGRATIONS))
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0002")
+        connection.exec_driver_sql("INSERT INTO tenants (id, name) VALUES ('t', 't')")
+        connection.exec_driver_sql(
+            "INSERT INTO jobs (tenant_id, id, state, priority, metadata, steps_total, steps_open)"
+            " VALUES ('t', 'j', 'running', 3, '{}', 5, 4)"
+        )
+        for position, state in enumerate(["queued", "queued", "running", "waiting", "succeeded"]):
+            connection.exec_driver_sql(
+                "INSERT INTO steps (tenant_id, id, job_id, position, name, kind, queue, priority, params, uses,"
+                " waiting_on, state, max_attempts)"
+                " VALUES ('t', 's' || %s, 'j', %s, 'a', 'echo', 'default', 3, '{}', '{}', 0, %s, 3)",
+                (position, position, state),
+            )
+    engine.dispose()
+    upgrade(database_url)
+    database = Database(DatabaseSettings(url=database_url, direct_url=database_url, pool_size=2))
+    numbers.check(database)
+    with database.platform_read() as tx:
+        assert counts.read(tx, ["default"])["default"].load.runnable == 2
+    database.close()
 
 
 def test_a_database_that_is_away_is_told_in_one_line() -> None:

@@ -5,6 +5,8 @@ from alembic import op
 revision = "0003"
 down_revision = "0002"
 
+# What was there before is counted after this migration, without a lock on steps: see storage.migrate.
+#
 # A change of a step's state is written down in the same transaction, as a row of its own: no two transactions wait for
 # each other, and whoever adds the journal to the counters sees exactly what the steps say. A loop folds it.
 _STATEMENTS = """
@@ -16,6 +18,7 @@ CREATE TABLE step_changes (
   at timestamptz NOT NULL,
   seconds double precision
 ) WITH (autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_scale_factor = 0, vacuum_truncate = off);
+ALTER TABLE step_changes REPLICA IDENTITY FULL;
 
 CREATE TABLE step_counts (
   queue text NOT NULL,
@@ -61,14 +64,6 @@ BEGIN
   END IF;
   RETURN NULL;
 END $$;
-
-LOCK TABLE steps IN SHARE ROW EXCLUSIVE MODE;
-INSERT INTO step_counts
-SELECT queue, priority,
-       count(*) FILTER (WHERE state = 'waiting'), count(*) FILTER (WHERE state = 'scheduled'),
-       count(*) FILTER (WHERE state = 'queued'), count(*) FILTER (WHERE state = 'running'),
-       count(*) FILTER (WHERE state = 'retrying')
-FROM steps WHERE state IN ('waiting', 'scheduled', 'queued', 'running', 'retrying') GROUP BY queue, priority;
 
 CREATE TRIGGER note_insert AFTER INSERT ON steps FOR EACH ROW EXECUTE FUNCTION note_step_change();
 CREATE TRIGGER note_update AFTER UPDATE OF state ON steps FOR EACH ROW
