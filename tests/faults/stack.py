@@ -230,7 +230,7 @@ def _rabbitmq(home: Path, ports: Mapping[str, int]) -> Broker:
         url=url,
         notices_seconds=20,
         is_settled=lambda: rabbit.is_settled(home),
-        wipe=lambda: rabbit.purge(url, list(Queue)),
+        wipe=lambda: rabbit.purge(url, [queue for queue in Queue if queue is not Queue.AI]),  # which has no worker
         waiting=lambda queue: rabbit.waiting(url, queue),
     )
 

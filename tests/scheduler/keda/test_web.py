@@ -49,8 +49,8 @@ def test_a_reading_says_what_is_asked_for_and_why(web: Web, source: Source) -> N
 def test_why_is_of_the_replicas_that_are_asked_for(web: Web, source: Source) -> None:
     source.numbers = BUSY._replace(runnable=250, oldest=1, workers=1)
     body = _get(web, "/v1/pools/images/drain?any=thing")[2]
-    assert body["replicas"] == 14  # 69 s of one replica in the 5 s until it is asked again, at least
-    assert body["why"].startswith("250 runnable at 0.55 s each would take 5 s, the oldest has waited 1 s, target 2 s")
+    assert body["replicas"] == 43  # 68 s of one replica, in 0.8 · 2 s
+    assert body["why"].startswith("250 runnable at 0.55 s each would take 2 s, the oldest has waited 1 s, target 2 s")
 
 
 def test_a_metric_of_the_whole_pool_names_no_replicas(web: Web, source: Source) -> None:
