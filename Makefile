@@ -30,7 +30,7 @@ check: $(VENV)/.installed-dev
 	$(BIN)/lint-imports --no-cache
 
 pytest: $(VENV)/.installed-dev
-	$(BIN)/pytest
+	$(BIN)/python -m tests
 
 bench: $(VENV)/.installed-dev ## measure upload memory, throughput and latency of the whole platform
 	$(BIN)/python -m tests.bench

@@ -146,7 +146,7 @@ def test_unknown_fields_of_a_replay_name_the_nearest_at_each_depth(api: Api) -> 
 def test_the_list_of_queues_says_since_when_one_is_paused(own_api: Api) -> None:
     key = own_api.key(own_api.acme, "operate")
     told = own_api.acme.ask("POST", "/v1/queues/images/pause", key=key).json()
-    queues = {queue["name"]: queue for queue in own_api.acme.ask("GET", "/v1/queues", key=key).json()["data"]}
+    queues = {queue["name"]: queue for queue in own_api.acme.get("/v1/queues").json()["data"]}
     assert queues.pop("images")["paused_at"] == told["paused_at"] is not None
     assert {queue["paused_at"] for queue in queues.values()} == {None}
 
