@@ -1,4 +1,4 @@
-"""`python -m tests`: all tests; the fault tests, which mostly wait, run beside the others. Exit status 0 if all passed."""
+"""`python -m tests`: all tests; the fault tests, which mostly wait, run beside the others. Exits with 0 if all pass."""
 
 import subprocess
 import sys
