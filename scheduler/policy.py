@@ -84,7 +84,7 @@ def poll(
         return _rest(pool, memory, replicas, floor, now)
     if replicas < floor:
         return floor, memory, f"there are at least {floor}"
-    return replicas, memory, "nothing is to be done"
+    return replicas, memory, _idle(readings)
 
 
 def sync(
@@ -114,13 +114,21 @@ def explain(spec: Spec, made: Recommendation, replicas: int) -> str:
         case "rate":
             return f"{why}, so {made.asked}; no more may change at once"
         case "bounds":
-            return f"{why}, so {made.asked}; it may be from {spec.min_replica_count} to {spec.max_replica_count}"
+            return (
+                f"{why}, so {made.asked}; the pool may have from {spec.min_replica_count} to {spec.max_replica_count}"
+            )
     return why
 
 
 def is_idle(spec: Spec, replicas: int) -> bool:
     """Whether the pool rests at idleReplicaCount, where the HPA has nothing to say."""
     return spec.idle_replica_count is not None and replicas <= spec.idle_replica_count
+
+
+def _idle(readings: Sequence[Reading | Failed]) -> str:
+    """Nothing is active: what there is, which is no reason to start anything yet."""
+    said = [reading.why for reading in readings if not isinstance(reading, Failed)]
+    return f"{said[0]}, which starts nothing yet" if said else "no trigger is active"
 
 
 def _change(replicas: int, wanted: int, why: str) -> str:
