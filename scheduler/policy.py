@@ -114,9 +114,7 @@ def explain(spec: Spec, made: Recommendation, replicas: int) -> str:
         case "rate":
             return f"{why}, so {made.asked}; no more may change at once"
         case "bounds":
-            return (
-                f"{why}, so {made.asked}; the pool may have from {spec.min_replica_count} to {spec.max_replica_count}"
-            )
+            return f"{why}, so {made.asked}; there may be {spec.min_replica_count} to {spec.max_replica_count}"
     return why
 
 
@@ -127,8 +125,8 @@ def is_idle(spec: Spec, replicas: int) -> bool:
 
 def _idle(readings: Sequence[Reading | Failed]) -> str:
     """Nothing is active: what there is, which is no reason to start anything yet."""
-    said = [reading.why for reading in readings if not isinstance(reading, Failed)]
-    return f"{said[0]}, which starts nothing yet" if said else "no trigger is active"
+    first = next((reading for reading in readings if not isinstance(reading, Failed)), None)
+    return "no trigger is active" if first is None else f"{first.why}, which starts nothing yet"
 
 
 def _change(replicas: int, wanted: int, why: str) -> str:
