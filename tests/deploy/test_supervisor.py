@@ -149,24 +149,24 @@ def test_when_a_leader_dies_its_group_goes_with_it(home: Path, lines: Lines, pid
 
 def test_processes_stop_before_servers(home: Path, lines: Lines) -> None:
     process = """
-import pathlib, signal
+import pathlib, signal, time
 def leave(*_):
     pathlib.Path('process-is-gone').touch()
     raise SystemExit
 signal.signal(signal.SIGTERM, leave)
 print('ready', flush=True)
 while True:
-    signal.pause()
+    time.sleep(0.05)
 """
     server = """
-import pathlib, signal
+import pathlib, signal, time
 def leave(*_):
     print('alone' if pathlib.Path('process-is-gone').exists() else 'not alone', flush=True)
     raise SystemExit
 signal.signal(signal.SIGINT, leave)
 print('ready', flush=True)
 while True:
-    signal.pause()
+    time.sleep(0.05)
 """
     parts = [
         program(home, "server", server, layer=Layer.SERVER, stop_signal=signal.SIGINT),

@@ -1,5 +1,7 @@
 """What a person gets from the whole platform, over HTTP: the same tests as on `make up`, on each broker."""
 
+from pathlib import Path
+
 import httpx2
 import pytest
 
@@ -37,6 +39,11 @@ def http(stack: Stack) -> httpx2.Client:
 @pytest.fixture
 def platform(stack: Stack) -> Running:
     return until(lambda: find_running(stack.home))
+
+
+@pytest.fixture
+def home(stack: Stack) -> Path:
+    return stack.home
 
 
 @pytest.fixture
