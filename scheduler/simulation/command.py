@@ -55,7 +55,7 @@ def simulate(trace: Path, **options: Any) -> None:
         run = importlib.import_module("scheduler.simulation.terminal").run
     except ModuleNotFoundError as exc:
         if exc.name and exc.name.partition(".")[0] in {"numpy", "numba", "matplotlib"}:
-            raise click.ClickException(f"{exc.name} is not installed: pip install 'millrace[simulate]'") from exc
+            raise click.ClickException(f"{exc.name} is not installed: make .venv/.installed-dev") from exc
         raise
     try:
         run(trace, pool_named(options.pop("name")), **options)

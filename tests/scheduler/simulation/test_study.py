@@ -127,4 +127,4 @@ def test_a_missing_extra_is_named(file: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(importlib, "import_module", missing)
     outcome = called(str(file))
     assert outcome.exit_code == 1
-    assert "numba is not installed: pip install 'millrace[simulate]'" in outcome.output
+    assert "numba is not installed: make .venv/.installed-dev" in outcome.output
