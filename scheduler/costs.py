@@ -8,11 +8,11 @@ import logging
 import threading
 import time
 from collections.abc import Iterable
-from typing import Protocol
 
 from scheduler import hpa, numbers
 from scheduler.errors import ActuatorFailed
 from scheduler.folder import Folder
+from scheduler.kubernetes import Kubernetes
 from scheduler.pools import Pool
 from scheduler.triggers import Numbers
 from storage import workers
@@ -24,15 +24,7 @@ log = logging.getLogger(__name__)
 INTERVAL_SECONDS = 5.0
 
 
-class Pods(Protocol):
-    """What of scheduler.kubernetes is needed."""
-
-    def replicas(self, pool: Pool) -> int: ...
-
-    def note_busy(self, pool: Pool, busy: dict[str, int]) -> None: ...
-
-
-def note_costs(database: Database, pods: Pods, folder: Folder, stop: threading.Event) -> None:
+def note_costs(database: Database, pods: Kubernetes, folder: Folder, stop: threading.Event) -> None:
     """Note them until `stop` is set; what cannot be done now is logged and tried again."""
     while not stop.wait(INTERVAL_SECONDS):
         try:
@@ -43,7 +35,7 @@ def note_costs(database: Database, pods: Pods, folder: Folder, stop: threading.E
             log.exception("costs.crashed")  # the edge of the loop: nobody would start it again
 
 
-def note_once(database: Database, pods: Pods, pools: Iterable[Pool]) -> None:
+def note_once(database: Database, pods: Kubernetes, pools: Iterable[Pool]) -> None:
     """Note them for every pool that is about to lose some. Raises DatabaseUnavailable, ActuatorFailed."""
     wanted = list(pools)
     with database.platform_snapshot() as tx:

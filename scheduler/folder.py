@@ -11,13 +11,17 @@ log = logging.getLogger(__name__)
 
 
 class Folder:
-    """Holds the pools as they were when all files were last right. One thread reloads, any number may read."""
+    """Holds the pools as they were when all files were last right. One thread reloads, any number may read.
+
+    `refusal` says what is wrong with the files as they stand now, None if nothing is.
+    """
 
     def __init__(self, path: Path) -> None:
         """Raises InvalidPool."""
         self._path = path
         self._stamp = self._now()
         self._pools: Mapping[str, Pool] = load(path)
+        self.refusal: str | None = None
 
     @property
     def pools(self) -> Mapping[str, Pool]:
@@ -33,7 +37,9 @@ class Folder:
             found = load(self._path)
         except (InvalidPool, OSError, ValueError) as exc:
             log.error("pools.refused reason=%s", exc)
+            self.refusal = f"the pools' files as they stand are not obeyed: {exc}"
             return False
+        self.refusal = None
         if gone := self._pools.keys() - found.keys():
             log.warning("pools.gone pools=%s", ",".join(sorted(gone)))
         self._pools = found

@@ -44,6 +44,7 @@ def _of_pool(pool: Pool, queues: Mapping[str, QueueCounts], due: Iterable[DueSoo
         service_stddev=max(0.0, squares - mean * mean) ** 0.5,
         samples=samples,
         slots=pool.slots,
+        held=sum(queue.load.runnable for queue in found if queue.paused_at is not None),
         workers=max((queue.workers for queue in found), default=0),
         due=tuple(Due(float(one.in_seconds), one.steps) for one in due if one.queue in open_queues),
     )

@@ -8,7 +8,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from scheduler import memories, numbers, policy
 from scheduler.actuator import Actuator
@@ -77,10 +77,17 @@ class Scaler:
         for name in before.keys() - self.folder.pools.keys():
             try:
                 self.actuator.scale(before[name], 0, {})
-                with self.database.platform() as tx:
-                    scaling.forget(tx, name)
-            except (ActuatorFailed, StorageError) as exc:
+            except ActuatorFailed as exc:
                 log.warning("scale.pool_stays pool=%s reason=%s", name, exc)
+        self._forget_others()
+
+    def _forget_others(self) -> None:
+        """Pools whose file is gone shall not be shown, nor be missed, any more."""
+        try:
+            with self.database.platform() as tx:
+                scaling.keep_only(tx, list(self.folder.pools))
+        except StorageError as exc:
+            log.warning("scale.pools_not_forgotten reason=%s", exc)
 
     def scale_due(self, away: str | None = None) -> list[Decision]:
         """Decide for every pool whose time has come, and have it done; `away` says why the database cannot be asked."""
@@ -119,6 +126,7 @@ class Scaler:
         if not self.leads:
             if not self.dry_run:
                 self.actuator.begin()
+                self._forget_others()
             log.info("scale.leads pools=%s dry_run=%s", ",".join(self.folder.pools), self.dry_run)
         self.leads, self._is_cut_off, self._stood_by = True, False, False
         return None
@@ -182,7 +190,9 @@ class Scaler:
                 raise
         remembered = decision.memory if is_done else decision.undone
         self._remember(pool, remembered)
-        self._write(pool, decision, inputs(seen, readings, self.actuator.trouble(pool.name)), remembered, away)
+        decision = replace(decision, reason=decision.reason + held_back(seen))
+        trouble = self.folder.refusal or self.actuator.trouble(pool.name)
+        self._write(pool, decision, inputs(seen, readings, trouble), remembered, away)
         return decision
 
     def _may_act(self, seen: Numbers | None) -> bool:
@@ -235,6 +245,11 @@ def read(pool: Pool, seen: Numbers | None, away: str, replicas: int, now: float)
         except (ValueError, OverflowError) as exc:  # a cron date that never comes, what is not a number
             found.append(Failed(rule.name, str(exc)))
     return found
+
+
+def held_back(seen: Numbers | None) -> str:
+    """What an operator must know who asks why nothing is started: a queue of the pool is paused."""
+    return f"; {seen.held} more could run, but their queue is paused" if seen is not None and seen.held else ""
 
 
 def inputs(seen: Numbers | None, readings: Sequence[Reading | Failed], trouble: str | None = None) -> Json:

@@ -34,6 +34,7 @@ class Numbers(NamedTuple):
     `oldest` is the age of the oldest runnable step (0: there is none), `arrivals` the rate of the last minute and
     `arrivals_5m` of the last five, `service_*` are of attempts that ended (`samples` of them), `slots` are those of one
     replica. `due` is in the order of time. `workers` is how many live, where nobody else counts replicas.
+    `held` steps could run, were their queue not paused; they do not count as runnable.
     """
 
     runnable: int
@@ -47,6 +48,7 @@ class Numbers(NamedTuple):
     slots: int
     due: tuple[Due, ...] = ()
     workers: int = 0
+    held: int = 0
 
 
 @dataclass(frozen=True, slots=True)

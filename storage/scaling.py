@@ -87,9 +87,9 @@ def memory_of(tx: PlatformTx, pool: str) -> Json:
     return None if row is None else row.memory
 
 
-def forget(tx: PlatformTx, pool: str) -> None:
-    """The pool is no more; its decisions are kept for their time."""
-    tx.sql("DELETE FROM pools WHERE name = %(pool)s", pool=pool)
+def keep_only(tx: PlatformTx, pools: Sequence[str]) -> None:
+    """Forget all other pools, which are no more; their decisions are kept for their time."""
+    tx.sql("DELETE FROM pools WHERE name <> ALL(%(pools)s)", pools=list(pools))
 
 
 def standing(tx: PlatformTx) -> list[PoolStanding]:

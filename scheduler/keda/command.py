@@ -11,7 +11,6 @@ from pathlib import Path
 import click
 
 from scheduler import numbers, settings
-from scheduler.costs import note_costs
 from scheduler.folder import Folder
 from scheduler.keda.question import NumbersOf
 from scheduler.keda.server import Server
@@ -85,7 +84,9 @@ def keda(
 
 
 def _costs(database: Database, folder: Folder, stop: threading.Event) -> threading.Thread:
-    from scheduler.kubernetes import connect  # noqa: PLC0415 - an extra that only this option needs
+    # They need an extra that nothing else here does.
+    from scheduler.costs import note_costs  # noqa: PLC0415
+    from scheduler.kubernetes import connect  # noqa: PLC0415
 
     target = partial(note_costs, database, connect(), folder, stop)
     thread = threading.Thread(target=target, name="costs")

@@ -80,6 +80,11 @@ def standing(database: Database) -> PoolStanding:
     return found
 
 
+def names(database: Database) -> list[str]:
+    with database.platform_read() as tx:
+        return [pool.name for pool in scaling.standing(tx)]
+
+
 def decisions(database: Database) -> list[ScaleDecision]:
     with database.platform_read() as tx:
         return list(scaling.decisions(tx, "default", before=None, limit=100))
@@ -150,6 +155,8 @@ def test_what_may_not_start_is_no_work(scaler: Scaler, database: Database, tenan
     with database.platform() as tx:
         queues.pause(tx, "default")
     assert decide(scaler) == 0
+    words = "1 more could run, but their queue is paused"
+    assert standing(database).last.reason.endswith(words)
 
 
 def test_while_the_database_is_away_all_stays_as_it_is(
@@ -280,6 +287,13 @@ def test_one_leads_and_another_takes_over(
         until(lambda: second.leads)
 
 
+def test_one_that_begins_to_lead_forgets_pools_that_are_no_more(scaler: Scaler, database: Database) -> None:
+    with database.platform() as tx:
+        tx.sql("INSERT INTO pools SELECT 'gone', 4, 4, 1, 4, '', '{\"triggers\": []}', false, '{}', now()")
+    with running(scaler):
+        until(lambda: names(database) == ["default"])
+
+
 def test_a_file_that_changes_is_obeyed_and_one_that_is_wrong_changes_nothing(
     scaler: Scaler, database: Database, tenant: TenantId, folder: Path
 ) -> None:
@@ -287,11 +301,13 @@ def test_a_file_that_changes_is_obeyed_and_one_that_is_wrong_changes_nothing(
         put_in(database, tenant)
     assert decide(scaler) == 3
     (folder / "default.yaml").write_text(manifest(maxReplicaCont=5))
-    scaler.folder.reload()
+    scaler.reload()
     assert decide(scaler) == 3
+    assert "did you mean 'maxReplicaCount'?" in standing(database).last.inputs["trouble"]
     (folder / "default.yaml").write_text(manifest(maxReplicaCount=5))
-    scaler.folder.reload()
+    scaler.reload()
     assert decide(scaler) == 5
+    assert standing(database).last.inputs["trouble"] is None
 
 
 def test_a_pool_whose_replicas_cannot_be_counted_does_not_stop_the_others(
