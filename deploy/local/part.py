@@ -79,6 +79,11 @@ def when_logged(log: Path, words: str) -> Ready:
     return ready
 
 
+def when_both(first: Ready, second: Ready) -> Ready:
+    """Ready when both are."""
+    return lambda log_start: first(log_start) and second(log_start)
+
+
 def never(_log_start: int) -> bool:
     """Not ready before it exits: for a step."""
     return False

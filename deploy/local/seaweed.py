@@ -9,7 +9,7 @@ from pathlib import Path
 
 from deploy.local import private
 from deploy.local.errors import CannotPrepare
-from deploy.local.part import Layer, Part, when_http_ok
+from deploy.local.part import Layer, Part, when_both, when_http_ok
 from deploy.local.ports import GRPC_OFFSET
 
 PORTS = ("s3", "s3-master", "s3-volume", "s3-filer", "s3-admin")
@@ -49,7 +49,10 @@ def part(program: Path, home: Path, ports: Mapping[str, int], *, durable: bool) 
         env={"HOME": str(data), "PATH": os.defpath, **MEMORY},
         cwd=data,
         log=home / "log" / "s3.log",
-        ready=when_http_ok(ports["s3"], "/healthz"),
+        ready=when_both(
+            when_http_ok(ports["s3"], "/healthz"),
+            when_http_ok(ports["s3-master"], "/dir/assign"),  # the volumes are there as well: else reads fail
+        ),
         ready_seconds=60.0,
         grace_seconds=2.0 if durable else 0.0,  # it can take 15 s to say goodbye, and loses nothing when it is killed
         leaves=sockets(ports),
