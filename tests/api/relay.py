@@ -60,6 +60,7 @@ class Relay:
         both = {writer, far_writer}
         self._writers |= both
         await asyncio.gather(self._there(reader, writer, far_writer), self._back(far_reader, writer))
+        far_writer.close()
         self._writers -= both
 
     async def _there(
@@ -72,13 +73,14 @@ class Relay:
                     data = b"" if self.swallow else data
                 far_writer.write(data)
                 await far_writer.drain()
-        far_writer.close()
+            far_writer.write_eof()  # not close: what is unread then would reset the connection, and lose what was sent
 
     async def _back(self, far_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ConnectionError):
             while data := await far_reader.read(65_536):
-                writer.write(data)
-                await writer.drain()
+                with contextlib.suppress(ConnectionError):
+                    writer.write(data)
+                    await writer.drain()
         writer.close()
 
 

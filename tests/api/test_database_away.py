@@ -104,7 +104,7 @@ def test_a_key_that_could_not_be_freed_is_freed_when_the_database_is_back(
 def test_a_commit_whose_answer_is_lost_leaves_the_job_with_its_file_or_neither(
     cuttable: tuple[Api, Relay], monkeypatch: pytest.MonkeyPatch, committed: bool
 ) -> None:
-    monkeypatch.setattr(acceptance, "DOUBT_SECONDS", 0.3)
+    monkeypatch.setattr(acceptance, "DOUBT_SECONDS", 1.0)
     api, relay = cuttable
     headers = {"Content-Type": MULTIPART, "Idempotency-Key": "mine"}
     body = JOB + part("file", b"bytes", filename="a") + END
