@@ -25,8 +25,10 @@ FROM jobs WHERE tenant_id = %(tenant)s AND id = %(job)s FOR NO KEY UPDATE
 _END = """
 WITH ended AS (
   UPDATE steps
-  SET state = %(state)s, result = %(result)s::jsonb, error = %(error)s::jsonb, lease_until = NULL,
+  SET state = %(state)s, error = %(error)s::jsonb, lease_until = NULL,
       failures = failures + CASE WHEN %(counts)s AND %(outcome)s IN ('failed', 'retried') THEN 1 ELSE 0 END,
+      result = CASE WHEN %(state)s IN ('retrying', 'queued') THEN COALESCE(%(result)s::jsonb, result)
+                    ELSE %(result)s::jsonb END,  -- what earlier attempts have done is kept for the next one
       losses = losses + CASE WHEN %(outcome)s = 'lost' THEN 1 ELSE 0 END,
       progress = CASE WHEN %(state)s = 'succeeded' THEN 1 ELSE progress END,
       published_at = CASE WHEN %(state)s = 'queued' THEN NULL ELSE published_at END,
@@ -50,12 +52,12 @@ SET steps_open = steps_open - %(ended)s, steps_unmet = steps_unmet + %(unmet)s,
                  WHEN steps_unmet + %(unmet)s > 0 THEN 'failed' ELSE 'succeeded' END,
     finished_at = CASE WHEN steps_open > %(ended)s THEN NULL ELSE clock_timestamp() END
 WHERE tenant_id = %(tenant)s AND id = %(job)s
-RETURNING state, finished_at IS NOT NULL AS done
+RETURNING state, finished_at IS NOT NULL AS done, stop_as
 """
 
 _FORGET_OUTPUTS = """
 UPDATE steps SET result = result - 'outputs'
-WHERE tenant_id = %(tenant)s AND job_id = %(job)s AND state = 'succeeded' AND jsonb_typeof(result) = 'object'
+WHERE tenant_id = %(tenant)s AND job_id = %(job)s AND jsonb_typeof(result) = 'object'
 """
 
 
@@ -96,13 +98,13 @@ def end_steps(
 ) -> JobState:
     """Count steps of the job that have ended, `unmet` of them without success, and end the job after its last.
 
-    Writes the news; a canceled job's outputs are given to removal. Returns the job's state.
+    Writes the news; outputs of a canceled or rejected job are given to removal. Returns the job's state.
     """
     row = tx.sql(_END_STEPS_OF_JOB, job=job_id, ended=ended, unmet=unmet, error=error_json(error)).one()
     state = JobState(row.state)
     if row.done:
         news = [*news, (f"job.{state}", {})]
-        if state is JobState.CANCELED:
+        if row.stop_as in (JobState.CANCELED, JobState.FAILED):
             tx.sql(_FORGET_OUTPUTS, job=job_id)
             removals.plan(tx, job_id, outputs_only=True)
     events.append(tx, job_id, news)

@@ -37,12 +37,13 @@ WITH job AS (
   RETURNING created_at, deadline_at
 ), step AS (
   INSERT INTO steps (tenant_id, id, job_id, position, name, kind, queue, priority, params, uses, waiting_on, state,
-                     max_attempts, max_losses)
+                     max_attempts, max_losses, file_from, stop_when)
   SELECT %(tenant)s, id, %(job)s, position, name, kind, queue, %(priority)s, params, uses, cardinality(uses),
-         CASE WHEN cardinality(uses) = 0 THEN 'queued' ELSE 'waiting' END, max_attempts, max_losses
+         CASE WHEN cardinality(uses) = 0 THEN 'queued' ELSE 'waiting' END, max_attempts, max_losses,
+         file_from, NULLIF(stop_when, 'null')
   FROM jsonb_to_recordset(%(steps)s::jsonb)
     AS item (id text, position int, name text, kind text, queue text, params jsonb, uses text[], max_attempts int,
-             max_losses int)
+             max_losses int, file_from text, stop_when jsonb)
 ), event AS (
   INSERT INTO events (tenant_id, job_id, seq, type, data) VALUES (%(tenant)s, %(job)s, 1, 'job.queued', '{}')
 )
@@ -175,6 +176,7 @@ def _job(row: Any, its_steps: Sequence[Step]) -> Job:
         deadline_at=row.deadline_at,
         stopping=JobState(row.stop_as) if row.stop_as and row.finished_at is None else None,
         progress=float(row.progress or 0.0),
+        withheld=row.stop_as == JobState.FAILED,
         steps=tuple(its_steps),
     )
 

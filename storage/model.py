@@ -138,7 +138,8 @@ class Unique:
 class NewStep:
     """A step to be written: `uses` names steps of the same job.
 
-    It fails for good at its `max_attempts`th failure, or when it has lost its worker `max_losses` times.
+    It fails for good at its `max_attempts`th failure, or when it has lost its worker `max_losses` times. `file_from` is
+    the step of `uses` whose output it works on; None: the job's own file.
     """
 
     id: StepId
@@ -149,6 +150,17 @@ class NewStep:
     uses: Sequence[str]
     max_attempts: int
     max_losses: int
+    file_from: str | None = None
+    stop_when: "StopWhen | None" = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StopWhen:
+    """A condition on a step's result (tasks.conditions) that ends the job as failed, and what is told of it."""
+
+    condition: str
+    code: str
+    message: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -205,7 +217,8 @@ class Step:
 class Job:
     """A job as it stands; `steps` in the order of the document, empty in listings.
 
-    `stopping` is how it will end once its running steps have stopped: canceled or expired.
+    `stopping` is how it will end once its running steps have stopped: canceled, expired or failed. `withheld` says
+    that a step's result met its `stop_when`: nobody gets the job's outputs any more.
     """
 
     id: JobId
@@ -220,6 +233,7 @@ class Job:
     deadline_at: datetime | None
     stopping: JobState | None
     progress: float
+    withheld: bool = False
     steps: Sequence[Step] = field(default_factory=tuple)
 
 
@@ -238,7 +252,7 @@ class Event:
 class Claim:
     """The right to work on a step: the fence is `attempt`, and only the newest attempt may write.
 
-    `tried_seconds` have passed since its first attempt began.
+    `tried_seconds` have passed since its first attempt began; `kept` is what earlier attempts have done of the work.
     """
 
     tenant_id: TenantId
@@ -255,6 +269,9 @@ class Claim:
     params: Json
     input: JobInput | None
     uses: Sequence["Used"]
+    file_from: str | None = None
+    stop_when: StopWhen | None = None
+    kept: Json = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

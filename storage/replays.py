@@ -97,7 +97,8 @@ ORDER BY job_id LIMIT {MOST_JOBS}
 def retry(tx: Tx, job_id: JobId, *, whole: bool = False, params: Mapping[str, Json] | None = None) -> bool:
     """Have an ended job run again: its steps that did not succeed, or all of it with `whole`.
 
-    `params` replaces the parameters of steps, by name. All of a canceled job runs again, since its outputs are gone.
+    `params` replaces the parameters of steps, by name. All of a canceled or rejected job runs again, since its outputs
+    are gone.
     Counts of failures and losses, and the job's deadline, begin anew. False if the tenant has no such job. Raises
     JobNotEnded, NothingToRetry, StepsNotRetried, UniqueKeyTaken.
     """
@@ -107,7 +108,7 @@ def retry(tx: Tx, job_id: JobId, *, whole: bool = False, params: Mapping[str, Js
     if not job.finished:
         raise JobNotEnded(job.state)
     unique.take_again(tx, job_id)
-    whole = whole or job.state == JobState.CANCELED
+    whole = whole or job.state == JobState.CANCELED or job.stop_as == JobState.FAILED
     again = tx.sql(_RESET_STEPS, job=job_id, whole=whole, params=json.dumps(params or {})).all()
     if not again:
         raise NothingToRetry(job_id)

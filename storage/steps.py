@@ -8,15 +8,23 @@ from storage.database import Tx
 from storage.ending import News, canceled_news, end_attempt, end_steps, error_json, lock_job
 from storage.errors import JobStopping, LeaseLost
 from storage.jobs import job_input
-from storage.model import Claim, JobId, Json, Outcome, PublicError, StepId, StepState, Used
+from storage.model import Claim, JobId, JobState, Json, Outcome, PublicError, StepId, StepState, StopWhen, Used
 
 DEPENDENCY_FAILED = PublicError(
     code="dependency_failed", message="a step that this step uses did not succeed, so it was not started"
 )
 
+# How steps end whose job is stopped, by how the job will end.
 STOPPED = {
-    StepState.CANCELED: PublicError(code="job_canceled", message="the job was canceled"),
-    StepState.EXPIRED: PublicError(code="deadline_passed", message="the job's deadline passed before it was done"),
+    JobState.CANCELED: (StepState.CANCELED, PublicError(code="job_canceled", message="the job was canceled")),
+    JobState.EXPIRED: (
+        StepState.EXPIRED,
+        PublicError(code="deadline_passed", message="the job's deadline passed before it was done"),
+    ),
+    JobState.FAILED: (
+        StepState.CANCELED,
+        PublicError(code="job_stopped", message="the result of another step met its stop_when and ended the job"),
+    ),
 }
 
 _CLAIM = """
@@ -27,7 +35,7 @@ SET state = 'running', attempt = attempt + 1, worker = %(worker)s, slot = %(slot
     error = NULL, lease_until = clock_timestamp() + make_interval(secs => %(lease)s)
 WHERE tenant_id = %(tenant)s AND id = %(step)s AND job_id = %(job)s AND state = 'queued'
   AND NOT EXISTS (SELECT FROM queues WHERE queues.name = steps.queue AND paused_at IS NOT NULL)
-RETURNING name, kind, attempt, failures, max_attempts, losses, max_losses, params, uses,
+RETURNING name, kind, attempt, failures, max_attempts, losses, max_losses, params, uses, file_from, stop_when, result,
           extract(epoch FROM clock_timestamp() - first_started_at)::float AS tried_seconds
 """
 
@@ -113,6 +121,9 @@ def claim(tx: Tx, job_id: JobId, step_id: StepId, *, worker: str, slot: int, lea
         params=row.params,
         input=job_input(job.input),
         uses=_used(tx, job_id, row.uses),
+        file_from=row.file_from,
+        stop_when=StopWhen(**row.stop_when) if row.stop_when else None,
+        kept=row.result,
     )
 
 
@@ -163,16 +174,27 @@ def fail(tx: Tx, claim: Claim, error: PublicError, *, outcome: Outcome = Outcome
     end_steps(tx, claim.job_id, news, ended=1 + len(behind), unmet=1 + len(behind), error=of_job)
 
 
-def retry(tx: Tx, claim: Claim, error: PublicError, *, delay_seconds: float, counts: bool = True) -> None:
+def retry(
+    tx: Tx, claim: Claim, error: PublicError, *, delay_seconds: float, counts: bool = True, kept: Json = None
+) -> None:
     """Give a step back to be tried again after a delay, unless its job is being stopped. Raises LeaseLost.
 
-    `counts` says whether it was a failure of the step.
+    `counts` says whether it was a failure of the step; `kept` is what the next attempt need not do again.
     """
     job = lock_job(tx, claim.job_id)
     if job is not None and job.stop_as is not None:
         end_stopped(tx, claim)
         return
-    end_attempt(tx, claim, StepState.RETRYING, Outcome.RETRIED, error=error, delay_seconds=delay_seconds, counts=counts)
+    end_attempt(
+        tx,
+        claim,
+        StepState.RETRYING,
+        Outcome.RETRIED,
+        result=kept,
+        error=error,
+        delay_seconds=delay_seconds,
+        counts=counts,
+    )
     data = {"step": claim.name, "attempt": claim.attempt, "error": asdict(error), "delay_seconds": delay_seconds}
     events.append(tx, claim.job_id, [("step.retrying", data)])
     events.announce_ready(tx)
@@ -183,8 +205,7 @@ def end_stopped(tx: Tx, claim: Claim) -> None:
     job = lock_job(tx, claim.job_id)
     if job is None or job.stop_as is None:  # it has ended without us, and was deleted or told to run again
         raise LeaseLost(f"{claim.step_id} attempt {claim.attempt}")
-    state = StepState(job.stop_as)
-    error = STOPPED[state]
+    state, error = STOPPED[JobState(job.stop_as)]
     end_attempt(tx, claim, state, Outcome.CANCELED, error=error)
     end_steps(tx, claim.job_id, canceled_news([claim.name], state, error), ended=1, unmet=1)
 

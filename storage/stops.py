@@ -1,10 +1,14 @@
-"""Jobs that are to end before their time: canceled by their owner, or past their deadline."""
+"""Jobs that are to end before their time: canceled by their owner, past their deadline, or rejected for a result."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
 
 from storage import events
 from storage.database import PlatformTx, Tx
-from storage.ending import canceled_news, end_steps, error_json, lock_job
+from storage.ending import News, canceled_news, end_attempt, end_steps, error_json, lock_job
 from storage.errors import JobEnded
-from storage.model import JobId, JobState, StepState, TenantId
+from storage.model import Claim, JobId, JobState, Json, Outcome, PublicError, StepState, TenantId
 from storage.steps import STOPPED
 
 _STOP_JOB = """
@@ -24,6 +28,22 @@ WHERE finished_at IS NULL AND stop_as IS NULL AND deadline_at <= now() ORDER BY 
 """
 
 
+def reject(tx: Tx, claim: Claim, result: Json) -> None:
+    """End a step whose result meets its `stop_when`, and with it the job, as failed: its outputs are withheld.
+
+    Nothing of the job starts any more. A job that was being stopped already is withheld all the same. Raises LeaseLost.
+    """
+    job = lock_job(tx, claim.job_id)
+    assert claim.stop_when is not None
+    error = PublicError(code=claim.stop_when.code, message=claim.stop_when.message)
+    end_attempt(tx, claim, StepState.FAILED, Outcome.FAILED, result=result, error=error)
+    news: News = [("step.failed", {"step": claim.name, "attempt": claim.attempt, "error": asdict(error)})]
+    if job.stop_as == JobState.CANCELED:  # which withholds its outputs, too
+        end_steps(tx, claim.job_id, news, ended=1, unmet=1)
+    else:
+        _stop(tx, claim.job_id, JobState.FAILED, reason=error, news=news, ended=1)
+
+
 def cancel(tx: Tx, job_id: JobId) -> JobState | None:
     """Cancel the job: at once, or as soon as its running steps have stopped; nothing of it starts any more.
 
@@ -37,7 +57,7 @@ def cancel(tx: Tx, job_id: JobId) -> JobState | None:
         raise JobEnded(job.state)
     if job.finished or job.stop_as is not None:
         return JobState(job.state)
-    return _stop(tx, job_id, StepState.CANCELED)
+    return _stop(tx, job_id, JobState.CANCELED)
 
 
 def expire(tx: Tx, job_id: JobId) -> bool:
@@ -45,7 +65,7 @@ def expire(tx: Tx, job_id: JobId) -> bool:
     job = lock_job(tx, job_id)
     if job is None or job.finished or job.stop_as is not None or not job.overdue:
         return False
-    _stop(tx, job_id, StepState.EXPIRED)
+    _stop(tx, job_id, JobState.EXPIRED)
     return True
 
 
@@ -54,12 +74,16 @@ def overdue(tx: PlatformTx, *, limit: int) -> list[tuple[TenantId, JobId]]:
     return [(TenantId(row.tenant_id), JobId(row.id)) for row in tx.sql(_OVERDUE, limit=limit)]
 
 
-def _stop(tx: Tx, job_id: JobId, state: StepState) -> JobState:
-    error = STOPPED[state]
-    tx.sql(_STOP_JOB, job=job_id, state=state.value, error=error_json(error))
-    ended = tx.sql(_STOP_STEPS, job=job_id, state=state.value, error=error_json(error)).all()
-    news = canceled_news([row.name for row in ended], state, error)
-    now = end_steps(tx, job_id, news, ended=len(ended), unmet=len(ended))
-    if now.value != state.value:
-        events.append(tx, job_id, [("job.stopping", {"as": state.value})])
+def _stop(
+    tx: Tx, job_id: JobId, as_: JobState, *, reason: PublicError | None = None, news: Sequence[Any] = (), ended: int = 0
+) -> JobState:
+    """End all steps that do not run, besides the `ended` ones that `news` tells of, and have the running ones stop."""
+    state, error = STOPPED[as_]
+    tx.sql(_STOP_JOB, job=job_id, state=as_.value, error=error_json(reason or error))
+    stopped = [row.name for row in tx.sql(_STOP_STEPS, job=job_id, state=state.value, error=error_json(error))]
+    ended += len(stopped)
+    told = [*news, *canceled_news(stopped, state, error)]
+    now = end_steps(tx, job_id, told, ended=ended, unmet=ended)
+    if now is not as_:
+        events.append(tx, job_id, [("job.stopping", {"as": as_.value})])
     return now

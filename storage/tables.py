@@ -5,6 +5,7 @@ A job's rows are locked in one order everywhere: the job first, then its steps.
 
 from sqlalchemy import (
     ARRAY,
+    BigInteger,
     Boolean,
     CheckConstraint,
     Column,
@@ -21,7 +22,7 @@ from sqlalchemy import (
     Text,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import JSONB, REAL
 
 from storage.model import JobState, Outcome, StepState
 
@@ -86,10 +87,10 @@ jobs = Table(
     Column("deadline_seconds", Double),  # as the document has it
     Column("deadline_at", TIME),
     Column("unique_key", JSONB),  # key, mode and ttl_seconds, as they were asked for
-    Column("stop_as", Text),  # how it ends when its running steps have stopped: canceled or expired
+    Column("stop_as", Text),  # how it ends when its running steps have stopped: canceled, expired or failed
     Column("stop_at", TIME),  # when that was decided
     _one_of("state", JobState),
-    CheckConstraint("stop_as IN ('canceled', 'expired')", name="stop_as"),
+    CheckConstraint("stop_as IN ('canceled', 'expired', 'failed')", name="stop_as"),
     Index(None, "tenant_id", "state", "id"),  # GET /v1/jobs?state=
     Index(
         "ix_jobs_deadline",
@@ -111,7 +112,9 @@ steps = Table(
     Column("queue", Text, nullable=False),
     Column("priority", SmallInteger, nullable=False),
     Column("params", JSONB, nullable=False),
+    Column("stop_when", JSONB),  # the condition on the result that ends the job as failed: condition, code, message
     Column("uses", ARRAY(Text), nullable=False),
+    Column("file_from", Text),  # the step of `uses` whose output it works on; null: the job's own file
     Column("waiting_on", Integer, nullable=False),  # while it waits: steps in `uses` that have not succeeded yet
     Column("state", Text, nullable=False),
     Column("attempt", Integer, nullable=False, server_default=text("0")),  # the fence: raised by every claim
@@ -218,4 +221,22 @@ removals = Table(
     Column("job_id", ID, primary_key=True),
     Column("outputs_only", Boolean, primary_key=True),
     Column("due_at", TIME, nullable=False, server_default=NOW, index=True),
+)
+
+# What pictures look like, by the step that looked. Where pgvector is installed there is an index over the embeddings,
+# too, which SQLAlchemy knows nothing of: see migration 0005.
+likenesses = Table(
+    "likenesses",
+    metadata,
+    Column("tenant_id", ID, primary_key=True),
+    Column("step_id", ID, primary_key=True),
+    Column("job_id", ID, nullable=False),
+    Column("model", Text, nullable=False),  # "name/version" of the network that made the embedding
+    Column("embedding", ARRAY(REAL)),  # of unit length
+    Column("phash", BigInteger),  # 64 bits, read as a signed number
+    Column("written", BigInteger, nullable=False),  # number of the transaction that wrote the row
+    ForeignKeyConstraint(["tenant_id", "job_id"], ["jobs.tenant_id", "jobs.id"], ondelete="CASCADE"),
+    CheckConstraint("cardinality(embedding) = 1280", name="embedding"),
+    Index(None, "tenant_id", "job_id"),
+    Index("ix_likenesses_embedded", "tenant_id", "model", "written", postgresql_where=text("embedding IS NOT NULL")),
 )

@@ -12,7 +12,7 @@ from sqlalchemy import create_engine, inspect
 from sqlalchemy.engine import make_url
 
 import storage.platform_tables  # noqa: F401 - adds its tables to the metadata
-from storage import counts
+from storage import counts, likenesses
 from storage.database import Database
 from storage.errors import DatabaseUnavailable
 from storage.migrate import MIGRATIONS, upgrade
@@ -21,10 +21,16 @@ from storage.tables import metadata
 from tests.storage import numbers
 
 
+def not_of_pgvector(name: str | None, kind: str, _: object) -> bool:
+    """The one index that SQLAlchemy cannot describe is looked at by itself, below."""
+    return (kind, name) != ("index", "ix_likenesses_embedding")
+
+
 def test_the_migrated_schema_is_what_the_tables_say(database_url: str) -> None:
     engine = create_engine(make_url(database_url).set(drivername="postgresql+psycopg"))
     with engine.connect() as connection:
-        context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
+        opts = {"compare_type": True, "compare_server_default": True, "include_name": not_of_pgvector}
+        context = MigrationContext.configure(connection, opts=opts)
         differences = compare_metadata(context, metadata)
         found = inspect(connection)
         checks = {table: {c["name"] for c in found.get_check_constraints(table)} for table in found.get_table_names()}
@@ -37,6 +43,7 @@ def test_the_migrated_schema_is_what_the_tables_say(database_url: str) -> None:
     assert differences == []
     assert checks["jobs"] == {"ck_jobs_state", "ck_jobs_stop_as"}
     assert checks["steps"] == {"ck_steps_state"}
+    assert checks["likenesses"] == {"ck_likenesses_embedding"}
     assert set(partial) == {
         "ix_steps_to_publish",
         "ix_steps_due",
@@ -46,13 +53,39 @@ def test_the_migrated_schema_is_what_the_tables_say(database_url: str) -> None:
     }
 
 
+def test_where_pgvector_is_there_embeddings_have_an_index(database_url: str, database: Database) -> None:
+    with psycopg.connect(database_url) as connection:
+        row = connection.execute(
+            "SELECT indexdef FROM pg_indexes WHERE indexname = 'ix_likenesses_embedding'"
+        ).fetchone()
+    assert row is not None
+    assert row[0].endswith("USING hnsw (((embedding)::halfvec(1280)) halfvec_cosine_ops)")
+    with database.platform_read() as tx:
+        assert likenesses.has_pgvector(tx)
+
+
+def test_where_pgvector_must_not_be_created_there_is_all_the_rest(database_url: str, database: Database) -> None:
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+        connection.execute("DROP ROLE IF EXISTS plain; CREATE ROLE plain LOGIN PASSWORD 'plain'")
+        connection.execute("GRANT ALL ON SCHEMA public TO plain")
+        upgrade(make_url(database_url).set(username="plain", password="plain").render_as_string(hide_password=False))
+        indexes = {
+            row[0] for row in connection.execute("SELECT indexname FROM pg_indexes WHERE tablename = 'likenesses'")
+        }
+        connection.execute("DROP OWNED BY plain; DROP ROLE plain")
+    assert indexes == {"pk_likenesses", "ix_likenesses_tenant_id_job_id", "ix_likenesses_embedded"}
+    with database.platform_read() as tx:
+        assert not likenesses.has_pgvector(tx)
+
+
 def test_migrating_twice_and_at_once_does_no_harm(database_url: str) -> None:
     with psycopg.connect(database_url, autocommit=True) as connection:
         connection.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
     with ThreadPoolExecutor(3) as pool:
         list(pool.map(upgrade, [database_url] * 3))
     with psycopg.connect(database_url) as connection:
-        assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [("0003",)]
+        assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [("0005",)]
 
 
 def test_what_was_open_before_steps_were_counted_counts(database_url: str) -> None:
@@ -132,6 +165,16 @@ PLANS = {
     "unique keys of a job": (
         "DELETE FROM unique_keys WHERE tenant_id = 't' AND job_id = 'j'",
         "ix_unique_keys_tenant_id_job_id",
+    ),
+    "likenesses of a deleted job": (
+        "DELETE FROM likenesses WHERE tenant_id = 't' AND job_id = 'j'",
+        "ix_likenesses_tenant_id_job_id",
+    ),
+    "likeness of a step": ("SELECT * FROM likenesses WHERE tenant_id = 't' AND step_id = 's'", "pk_likenesses"),
+    "new embeddings": (
+        "SELECT step_id FROM likenesses"
+        " WHERE tenant_id = 't' AND model = 'm' AND embedding IS NOT NULL AND written >= 3",
+        "ix_likenesses_embedded",
     ),
     "old idempotency keys": ("DELETE FROM idempotency WHERE created_at < now()", "ix_idempotency_created_at"),
 }
