@@ -1,24 +1,20 @@
 """The Celery app: `celery -A tasks.app worker …`. One Celery task per kind, each a thin shell around tasks.base."""
 
-import os
-import sys
 from collections.abc import Callable
 
 from celery import Celery
 from celery.exceptions import Retry
-from celery.signals import worker_init
 
-from storage.errors import StorageError
 from storage.model import JobId, StepId, TenantId
-from tasks import base, lost, process, settings
+from tasks import base, lost, process, startup
 from tasks.broker import reconnect_quickly
-from tasks.errors import TasksError
 from tasks.lease import LeaseKeeper
 from tasks.names import KINDS, Kind
 
 app = Celery("millrace")
 app.config_from_object("celeryconfig")
 app.steps["worker"].add(LeaseKeeper)
+startup.listen()
 lost.listen()
 reconnect_quickly(app)
 
@@ -35,12 +31,3 @@ def _shell(kind: Kind) -> Callable[..., None]:
 
 for _kind in KINDS.values():
     app.task(name=_kind.name, ignore_result=True, throws=(base.StepUnsuccessful,))(_shell(_kind))
-
-
-@worker_init.connect
-def _start(sender: object, **_: object) -> None:
-    try:
-        process.configure(settings.from_env(os.environ), process.worker_name(str(sender)))
-    except (StorageError, TasksError) as exc:
-        sys.stderr.write(f"error: {exc}\n")
-        sys.exit(os.EX_CONFIG)

@@ -5,7 +5,7 @@ import logging
 import os
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from importlib import import_module
@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from celery.exceptions import SoftTimeLimitExceeded
 from pydantic import BaseModel, ValidationError
 
-from storage import losses, steps
+from storage import losses, steps, stops
 from storage.database import Tx
 from storage.errors import (
     DatabaseRefused,
@@ -26,13 +26,14 @@ from storage.errors import (
     ObjectStoreUnavailable,
 )
 from storage.model import Claim, JobId, Json, PublicError, StepId, TenantId, fingerprint
-from tasks.errors import StepFailed, StepRetryable, TasksError
+from tasks import conditions
+from tasks.errors import StepFailed, StepIncomplete, StepRetryable, TasksError
 from tasks.limits import memory_limited
 from tasks.names import Kind, Retry
 from tasks.process import Process, is_handing_back
 from tasks.retries import is_ours, seconds_to_next_attempt
 from tasks.values import depth, storable
-from tasks.work import Work
+from tasks.work import Addition, Work
 
 log = logging.getLogger(__name__)
 
@@ -56,10 +57,15 @@ class StepToBeRetried(StepUnsuccessful):
     """The same of a step that will be tried again."""
 
 
+def loaded(place: str) -> Any:
+    """What stands at `module:name`. Raises ImportError, AttributeError, or whatever the module raises."""
+    module, _, name = place.partition(":")
+    return getattr(import_module(module), name)
+
+
 def function_of(kind: Kind) -> Run:
-    """Load the kind's plain function. Raises ImportError, AttributeError, or whatever its module raises."""
-    module, _, name = kind.run.partition(":")
-    return getattr(import_module(module), name)  # type: ignore[no-any-return]
+    """Load the kind's plain function. Raises what `loaded` does."""
+    return loaded(kind.run)  # type: ignore[no-any-return]
 
 
 def perform(
@@ -141,13 +147,15 @@ def _attempt(process: Process, kind: Kind, run: Run | None, claim: Claim) -> tup
         limit = memory_limited(kind.memory_mib) if process.is_child else nullcontext()
         with Work(process, claim) as work, limit:
             result = _checked(kind, function(work, kind.params.model_validate_json(json.dumps(claim.params))))
-        return End(write=lambda tx: steps.succeed(tx, claim, result)), None
+        return _done(claim, result, work.additions)
     except LeaseLost:
         raise
     except JobStopping:
         return End(write=lambda tx: steps.end_stopped(tx, claim)), None
     except StepFailed as exc:
         return _for_good(claim, _public(exc.code, exc.message))
+    except StepIncomplete as exc:
+        return _in_part(kind, claim, exc, work.additions, ran=time.monotonic() - began)
     except ObjectMissing:
         message = "the file that this step works on is gone from the store"
         return _for_good(claim, PublicError(code="file_missing", message=message))
@@ -156,6 +164,38 @@ def _attempt(process: Process, kind: Kind, run: Run | None, claim: Claim) -> tup
     except Exception as exc:  # noqa: BLE001 - the edge of the work: whatever a kind raises is logged and written down
         error, wish = _reason(kind, claim, exc)
         return _again(kind, claim, error, wish, ran=time.monotonic() - began)
+
+
+def _done(claim: Claim, result: Json, additions: Sequence[Addition]) -> tuple[End, PublicError | None]:
+    """The step has succeeded, unless the document has a condition on its result that ends the job."""
+    stop = claim.stop_when
+    try:
+        stopped = stop is not None and conditions.holds(conditions.parse(stop.condition), result)
+    except conditions.Undecided as exc:
+        message = f"the step's stop_when cannot be decided, so nothing passes it: {exc}"
+        return _for_good(claim, _public("condition_undecided", message))
+    if stop is not None and stopped:
+        return End(write=lambda tx: stops.reject(tx, claim, result)), _public(stop.code, stop.message)
+
+    def succeed(tx: Tx) -> None:
+        steps.succeed(tx, claim, result)
+        for add in additions:
+            add(tx)
+
+    return End(write=succeed), None
+
+
+def _in_part(
+    kind: Kind, claim: Claim, exc: StepIncomplete, additions: Sequence[Addition], *, ran: float
+) -> tuple[End, PublicError | None]:
+    """Try again with what is done, as long as there are attempts; then it counts as it is."""
+    try:
+        result = _checked(kind, exc.result)
+    except StepFailed as refused:
+        return _for_good(claim, _public(refused.code, refused.message))
+    error = _public(exc.code, exc.message)
+    end, told = _again(kind, claim, error, exc.after_seconds, ran=ran, kept=result)
+    return (end, told) if end.again else _done(claim, result, additions)
 
 
 def _reason(kind: Kind, claim: Claim, exc: Exception) -> tuple[PublicError, float | None]:
@@ -185,14 +225,18 @@ def _for_good(claim: Claim, error: PublicError) -> tuple[End, PublicError]:
 
 
 def _again(
-    kind: Kind, claim: Claim, error: PublicError, wish: float | None = None, *, ran: float
+    kind: Kind, claim: Claim, error: PublicError, wish: float | None = None, *, ran: float, kept: Json = None
 ) -> tuple[End, PublicError]:
     """Try again later, or fail for good if that was the last attempt."""
     delay = seconds_to_next_attempt(kind, claim, error, ran_seconds=ran, wish_seconds=wish)
     if delay is None:
         return _for_good(claim, error)
     counts = not is_ours(kind, error)
-    return End(write=lambda tx: steps.retry(tx, claim, error, delay_seconds=delay, counts=counts), again=True), error
+
+    def retry(tx: Tx) -> None:
+        steps.retry(tx, claim, error, delay_seconds=delay, counts=counts, kept=kept)
+
+    return End(write=retry, again=True), error
 
 
 def _out_of_memory(process: Process, kind: Kind, claim: Claim, ran: float) -> tuple[End, PublicError]:

@@ -5,7 +5,7 @@ import httpx2
 from storage.model import Json, Used
 from tasks import outbound
 from tasks.errors import StepFailed, StepRetryable
-from tasks.names import HttpCall
+from tasks.params import HttpCall
 from tasks.work import Work
 
 RETRIED_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})

@@ -1,6 +1,7 @@
 """From whatever pixels a file holds to 8-bit sRGB ones. Pure, on Pillow."""
 
 import math
+from functools import lru_cache
 from io import BytesIO
 from typing import cast
 
@@ -47,14 +48,9 @@ def srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
     ignored, as browsers do. CMYK without a profile is converted by plain arithmetic, which is brighter than print.
     """
     if image.mode == "LAB":
-        return _converted(image, LAB, "RGB") or image.convert("RGB")
-    if profile is not None:
-        try:
-            source = ImageCms.ImageCmsProfile(BytesIO(profile))
-        except (OSError, TypeError, ValueError):
-            source = None
-        if source is not None and (converted := _by_profile(image, source)) is not None:
-            return converted
+        return _converted(image, None, "RGB") or image.convert("RGB")
+    if profile is not None and (converted := _by_profile(image, profile)) is not None:
+        return converted
     return image.convert("RGB") if image.mode == "CMYK" else image
 
 
@@ -67,17 +63,14 @@ def flattened(image: Image.Image, background: str) -> Image.Image:
     return ground
 
 
-def _by_profile(image: Image.Image, source: ImageCms.ImageCmsProfile) -> Image.Image | None:
+def _by_profile(image: Image.Image, profile: bytes) -> Image.Image | None:
     """Convert, or None if the profile does not fit the image."""
     if image.mode in ("RGB", "RGBA"):  # the alpha channel of RGBA is copied
-        probe = _converted(PROBE, source, "RGB")
-        if probe is None or _alike(probe, PROBE):
-            return image  # many cameras write sRGB's own profile: converting is a sixth of all the work, for nothing
-        return _converted(image, source, image.mode)
+        return image if _changes_nothing(profile) else _converted(image, profile, image.mode)
     if image.mode == "CMYK":
-        return _converted(image, source, "RGB")
+        return _converted(image, profile, "RGB")
     # There is no grey sRGB to convert to: by way of RGB, whose channels come out equal.
-    grey = _converted(image.getchannel("L"), source, "RGB")
+    grey = _converted(image.getchannel("L"), profile, "RGB")
     if grey is None:
         return None
     grey = grey.convert("L")
@@ -86,14 +79,35 @@ def _by_profile(image: Image.Image, source: ImageCms.ImageCmsProfile) -> Image.I
     return grey
 
 
-def _converted(image: Image.Image, source: ImageCms.ImageCmsProfile, mode: str) -> Image.Image | None:
+def _converted(image: Image.Image, profile: bytes | None, mode: str) -> Image.Image | None:
+    transform = _transform(profile, image.mode, mode)
+    if transform is None:
+        return None
     try:
-        result = ImageCms.profileToProfile(image, source, SRGB, INTENT, mode, flags=FLAGS)
+        result = ImageCms.applyTransform(image, transform)
     except ImageCms.PyCMSError:
         return None
     assert result is not None  # only None when it works in place
     result.info.clear()  # Pillow puts sRGB's profile there, and would write it out
     return result
+
+
+# To build a transform takes longer than to apply it to a small picture, and most pictures have one of few profiles.
+@lru_cache(maxsize=16)
+def _transform(profile: bytes | None, mode: str, to: str) -> ImageCms.ImageCmsTransform | None:
+    """To sRGB from the profile's colours, or from LAB; None if the profile is broken, or of another kind of pixels."""
+    try:
+        source = LAB if profile is None else ImageCms.ImageCmsProfile(BytesIO(profile))
+        return ImageCms.buildTransform(source, SRGB, mode, to, INTENT, FLAGS)
+    except (ImageCms.PyCMSError, OSError, TypeError, ValueError):
+        return None
+
+
+@lru_cache(maxsize=16)
+def _changes_nothing(profile: bytes) -> bool:
+    """Whether it is sRGB's own, which many cameras write, or none for RGB: converting is a sixth of all the work."""
+    probe = _converted(PROBE, profile, "RGB")
+    return probe is None or _alike(probe, PROBE)
 
 
 def _alike(one: Image.Image, other: Image.Image) -> bool:

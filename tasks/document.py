@@ -3,8 +3,6 @@
 import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from graphlib import CycleError, TopologicalSorter
 from itertools import islice
 from typing import Any, get_args
 
@@ -12,9 +10,12 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails, to_json
 
-from storage.model import Unique, UniqueMode
+from storage.model import StopWhen, Unique, UniqueMode
+from tasks import conditions, relations
 from tasks.errors import Flaw, InvalidDocument
-from tasks.names import KINDS, MAX_STEPS, NAME_PATTERN, TEMPLATES, Kind, Priority
+from tasks.names import KINDS, MAX_STEPS, TEMPLATES, Kind, Priority
+from tasks.params import NAME_PATTERN
+from tasks.spec import JobSpec, StepSpec
 from tasks.values import MAX_FLAWS, escape
 
 MAX_METADATA_BYTES = 16_384
@@ -24,33 +25,10 @@ MAX_DEADLINE_SECONDS = 30 * 86_400
 MAX_UNIQUE_KEY = 255
 MAX_TTL_SECONDS = 30 * 86_400
 _FIELDS = ("template", "steps", "priority", "metadata", "deadline_seconds", "unique_key", "unique")
-_STEP_FIELDS = ("kind", "use")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class StepSpec:
-    """A checked step: `params` as they were given, `use` names steps of the same job."""
-
-    name: str
-    kind: Kind
-    params: Mapping[str, Any]
-    use: tuple[str, ...]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class JobSpec:
-    """A checked document, ready for tasks.submit."""
-
-    steps: tuple[StepSpec, ...]
-    priority: Priority
-    metadata: Mapping[str, Any]
-    deadline_seconds: float | None = None
-    unique: Unique | None = None
-
-    @property
-    def file_step(self) -> str | None:
-        """The first step that works on the job's input itself, or None."""
-        return next((step.name for step in self.steps if step.kind.needs_file and not step.use), None)
+_STEP_FIELDS = ("kind", "use", "stop_when")
+_STOP_FIELDS = ("condition", "code", "message")
+_CODE = re.compile(r"[a-z][a-z0-9_]{0,63}")
+MAX_STOP_MESSAGE = 1000
 
 
 def parse(document: Any, *, kinds: Mapping[str, Kind] = KINDS) -> JobSpec:
@@ -68,12 +46,11 @@ def parse(document: Any, *, kinds: Mapping[str, Kind] = KINDS) -> JobSpec:
     metadata = _metadata(document.get("metadata", {}), flaws)
     deadline = _seconds("/deadline_seconds", document.get("deadline_seconds"), MAX_DEADLINE_SECONDS, flaws)
     unique = _unique(document, flaws)
-    if not flaws:
-        _check_order(steps_at, [spec for spec in specs if spec], flaws)
+    linked = relations.related([spec for spec in specs if spec], steps_at, flaws) if not flaws else []
     if flaws:
         raise InvalidDocument(flaws[:MAX_FLAWS])
     return JobSpec(
-        steps=tuple(spec for spec in specs if spec),
+        steps=tuple(linked),
         priority=priority,
         metadata=metadata,
         deadline_seconds=deadline,
@@ -83,11 +60,8 @@ def parse(document: Any, *, kinds: Mapping[str, Kind] = KINDS) -> JobSpec:
 
 def params_flaws(kind: Kind, params: Any, at: str) -> list[Flaw]:
     """What is wrong with a step's parameters, which stand at the pointer `at`."""
-    try:
-        kind.params.model_validate_json(to_json(params))
-    except ValidationError as exc:
-        return flaws_of(exc, kind.params, at)
-    return []
+    checked = _checked(kind, params, at)
+    return checked if isinstance(checked, list) else []
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
@@ -147,10 +121,50 @@ def _step(
         flaws.append(Flaw(pointer=f"{at}/kind", detail=f"there is no such kind{hint}; there are: {_list(kinds)}"))
         return None
     given = {field: value for field, value in step.items() if field not in _STEP_FIELDS}
-    if wrong := params_flaws(kind, given, at):
-        flaws += wrong
+    checked = _checked(kind, given, at)
+    if isinstance(checked, list):
+        flaws += checked
         return None
-    return StepSpec(name=name, kind=kind, params=given, use=use)
+    stop_when = _stop_when(f"{at}/stop_when", name, step["stop_when"], flaws) if "stop_when" in step else None
+    return StepSpec(name=name, kind=kind, params=given, checked=checked, use=use, stop_when=stop_when)
+
+
+def _checked(kind: Kind, params: Any, at: str) -> BaseModel | list[Flaw]:
+    try:
+        return kind.params.model_validate_json(to_json(params))
+    except ValidationError as exc:
+        return flaws_of(exc, kind.params, at)
+
+
+def _stop_when(at: str, step: str, given: Any, flaws: list[Flaw]) -> StopWhen | None:
+    """A condition alone, or with the code and the message of the error that the job will end with."""
+    fields = {"condition": given} if isinstance(given, str) else given
+    if not isinstance(fields, dict) or not isinstance(fields.get("condition"), str):
+        detail = "must be a condition, or an object with a 'condition' and perhaps a 'code' and a 'message'"
+        flaws.append(Flaw(pointer=at, detail=detail))
+        return None
+    before = len(flaws)
+    flaws += islice(_unknown_fields(at, fields, _STOP_FIELDS), MAX_FLAWS)
+    try:
+        condition = conditions.parse(fields["condition"])
+    except conditions.ConditionInvalid as exc:
+        pointer = at if isinstance(given, str) else f"{at}/condition"
+        flaws.append(Flaw(pointer=pointer, detail=f"is no condition: {exc}"))
+        return None
+    code = fields.get("code", _code_of(condition))
+    message = fields.get("message", f"the result of step {step!r} met its stop_when: {condition.text}")
+    if not isinstance(code, str) or not _CODE.fullmatch(code):
+        flaws.append(Flaw(pointer=f"{at}/code", detail="must be 1 to 64 of a-z 0-9 _, beginning with a letter"))
+    if not isinstance(message, str) or not 1 <= len(message) <= MAX_STOP_MESSAGE:
+        flaws.append(Flaw(pointer=f"{at}/message", detail=f"must be a string of 1 to {MAX_STOP_MESSAGE} characters"))
+    return None if len(flaws) > before else StopWhen(condition=condition.text, code=code, message=message)
+
+
+def _code_of(condition: conditions.Condition) -> str:
+    """`moderation_rejected` for a condition on `moderation`, `rejected` for one on several things."""
+    roots = list(condition.roots)
+    code = f"{roots[0]}_rejected"
+    return code if len(roots) == 1 and _CODE.fullmatch(code) else "rejected"
 
 
 def _use(at: str, name: str, use: Any, steps: Mapping[str, Any], flaws: list[Flaw]) -> tuple[str, ...]:
@@ -171,22 +185,6 @@ def _use(at: str, name: str, use: Any, steps: Mapping[str, Any], flaws: list[Fla
         elif other in use[:position]:
             flaws.append(Flaw(pointer=pointer, detail=f"step {other!r} stands there twice"))
     return tuple(use)
-
-
-def _check_order(at: str, specs: list[StepSpec], flaws: list[Flaw]) -> None:
-    by_name = {spec.name: spec for spec in specs}
-    try:
-        TopologicalSorter({spec.name: spec.use for spec in specs}).prepare()
-    except CycleError as exc:
-        circle = " → ".join(reversed(exc.args[1]))
-        flaws.append(Flaw(pointer=at, detail=f"steps use one another in a circle: {circle}"))
-    for spec in specs:
-        sources = [by_name[name] for name in spec.use if name in by_name]
-        if spec.kind.needs_file and sources and not (len(sources) == 1 and sources[0].kind.makes_files):
-            detail = (
-                f"a step of kind {spec.kind.name} uses one step that makes files, or none (then the job's own file)"
-            )
-            flaws.append(Flaw(pointer=f"{at}/{escape(spec.name)}/use", detail=detail))
 
 
 def _priority(value: Any, flaws: list[Flaw]) -> Priority:

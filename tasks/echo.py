@@ -3,7 +3,7 @@
 import time
 
 from storage.model import Json
-from tasks.names import Echo
+from tasks.params import Echo
 from tasks.work import Work
 
 

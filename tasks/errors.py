@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from storage.model import Json
+
 
 class TasksError(Exception):
     """Base of all errors that this package raises."""
@@ -41,6 +43,14 @@ class StepRetryable(TasksError):
         self.code = code
         self.message = message
         self.after_seconds = after_seconds
+
+
+class StepIncomplete(StepRetryable):
+    """Some of the work is done: `result` is kept for the next attempt, and counts as it is when none is left."""
+
+    def __init__(self, code: str, message: str, *, result: Json) -> None:
+        super().__init__(code, message)
+        self.result = result
 
 
 class ConfigurationError(TasksError):

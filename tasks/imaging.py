@@ -52,7 +52,7 @@ class Variant:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Level:
+class Level:
     """Pixels to resize from: `image` shows the part `region` of the picture, in pixels of its full size."""
 
     image: Image.Image
@@ -64,7 +64,7 @@ class _Level:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Source:
+class Source:
     """The decoded picture as it lay in the file, to be turned upright and brought to sRGB; its sides are upright."""
 
     format: str
@@ -72,7 +72,7 @@ class _Source:
     height: int
     orientation: int
     profile: bytes | None
-    level: _Level
+    level: Level
 
 
 def render(file: Path | BinaryIO, specs: Sequence[VariantSpec], limits: Limits) -> Iterator[Variant]:
@@ -83,7 +83,7 @@ def render(file: Path | BinaryIO, specs: Sequence[VariantSpec], limits: Limits) 
     """
     with opened(file, limits) as (image, picture), refusing(limits):
         plans = planned(specs, picture.width, picture.height)
-        source = _decode(image, picture.format, max((plan.scale for plan in plans), default=0.0))
+        source = decode(image, picture.format, max((plan.scale for plan in plans), default=0.0))
     plans = planned(specs, source.width, source.height)  # again, as only a decoded PNG has told all of its EXIF
     formats = [_format(plan.spec, source) for plan in plans]
     for plan, format_ in zip(plans, formats, strict=True):
@@ -91,17 +91,17 @@ def render(file: Path | BinaryIO, specs: Sequence[VariantSpec], limits: Limits) 
     return _made(source, plans, formats)
 
 
-def _made(source: _Source, plans: Sequence[Plan], formats: Sequence[Format]) -> Iterator[Variant]:
-    levels: list[_Level] = []  # what has been made, upright and in sRGB, the largest scale first
+def _made(source: Source, plans: Sequence[Plan], formats: Sequence[Format]) -> Iterator[Variant]:
+    levels: list[Level] = []  # what has been made, upright and in sRGB, the largest scale first
     for plan, format_ in zip(plans, formats, strict=True):
         fitting = [level for level in levels if _serves(level, plan)]
         image = _resized(fitting[-1], plan.crop, plan.size) if fitting else _from_source(source, plan)
-        levels.append(_Level(image=image, region=plan.crop))
+        levels.append(Level(image=image, region=plan.crop))
         data = _encode(image, format_, plan.spec)
         yield Variant(name=plan.spec.name, format=format_, width=image.width, height=image.height, data=data)
 
 
-def _decode(image: ImageFile, format_: str, scale: float) -> _Source:
+def decode(image: ImageFile, format_: str, scale: float) -> Source:
     """Read all pixels; of a JPEG a half, quarter or eighth as many a side where no variant needs more than `scale`."""
     size, shrink = image.size, 1.0
     if format_ == "jpeg" and scale > 0:
@@ -117,21 +117,30 @@ def _decode(image: ImageFile, format_: str, scale: float) -> _Source:
     width, height = (size[1], size[0]) if orientation >= 5 else size
     # A picture decoded smaller is rounded up to whole pixels: its last ones show a little more than there is.
     region = (0.0, 0.0, pixels.width * shrink, pixels.height * shrink)
-    level = _Level(image=pixels, region=region)
-    return _Source(format=format_, width=width, height=height, orientation=orientation, profile=profile, level=level)
+    level = Level(image=pixels, region=region)
+    return Source(format=format_, width=width, height=height, orientation=orientation, profile=profile, level=level)
 
 
-def _from_source(source: _Source, plan: Plan) -> Image.Image:
+def _from_source(source: Source, plan: Plan) -> Image.Image:
     """Make a variant's pixels from the decoded ones: resized first, since the other steps then have less to do."""
-    crop, size = plan.crop, plan.size
-    if source.orientation >= 5:  # crops are centred: flips leave them, only the axes change places
-        crop, size = (crop[1], crop[0], crop[3], crop[2]), (size[1], size[0])
+    size = plan.size if source.orientation < 5 else (plan.size[1], plan.size[0])
+    crop = _as_stored(plan.crop, source)
     image = colours.srgb(_resized(source.level, crop, size), source.profile)
     turn = TURNS.get(source.orientation)
     return image if turn is None else image.transpose(turn)
 
 
-def _resized(level: _Level, crop: Box, size: tuple[int, int]) -> Image.Image:
+def _as_stored(box: Box, source: Source) -> Box:
+    """Where a part of the upright picture lies in the picture as it is stored: `TURNS` the other way."""
+    left, top, right, bottom = box
+    if source.orientation in (2, 3, 6, 7):  # what is left when upright comes from the far end of its axis
+        left, right = source.width - right, source.width - left
+    if source.orientation in (3, 4, 7, 8):
+        top, bottom = source.height - bottom, source.height - top
+    return (top, left, bottom, right) if source.orientation >= 5 else (left, top, right, bottom)
+
+
+def _resized(level: Level, crop: Box, size: tuple[int, int]) -> Image.Image:
     """Resize a part of a level. Pillow premultiplies by alpha for it, so that hidden colours do not bleed."""
     if crop == level.region and size == level.image.size:
         return level.image
@@ -147,7 +156,7 @@ def _resized(level: _Level, crop: Box, size: tuple[int, int]) -> Image.Image:
     return level.image.resize(size, Image.Resampling.LANCZOS, box=box)
 
 
-def _serves(level: _Level, plan: Plan) -> bool:
+def _serves(level: Level, plan: Plan) -> bool:
     """Whether a variant that has been made can be the source of this one at no loss."""
     inner, outer = plan.crop, level.region
     if inner == outer and level.image.size == plan.size:
@@ -156,7 +165,7 @@ def _serves(level: _Level, plan: Plan) -> bool:
     return covers and level.scale >= CASCADE_RATIO * plan.scale
 
 
-def _format(spec: VariantSpec, source: _Source) -> Format:
+def _format(spec: VariantSpec, source: Source) -> Format:
     if spec.format is not None:
         return spec.format
     for format_ in Format:

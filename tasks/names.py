@@ -1,12 +1,16 @@
 """The vocabulary: kinds of work, their parameters and limits, queues, priorities, templates. Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from importlib.metadata import EntryPoint, entry_points
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, HttpUrl, model_validator
+from pydantic import BaseModel
+
+from tasks.analysis import Analysis
+from tasks.params import Echo, HttpCall, ImageAnalyze, ImageResize
+from tasks.params import Params as Params  # for kinds of other packages
 
 MAX_STEPS = 100
 KINDS_GROUP = "millrace.kinds"  # the entry-point group in which installed packages offer kinds of their own
@@ -36,12 +40,6 @@ class Priority(StrEnum):
         return next(priority for priority in cls if priority.rank == rank)
 
 
-class Params(BaseModel):
-    """Base of all parameter models: an unknown field is an error, and values are not converted silently."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Retry:
     """When a failed step is tried again: times in seconds, `max_attempts` counts the first attempt too.
@@ -57,13 +55,19 @@ class Retry:
     deadline_seconds: float = 86_400.0
 
 
+def _nothing(_params: Any) -> frozenset[str]:
+    return frozenset()
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Kind:
     """A kind of work.
 
     `run` names a function `module:function` that only workers load; it is called with (tasks.work.Work, params) and
     returns the step's result, a JSON value. Times in seconds. `retry` holds for all errors but those whose code stands
-    in `retry_by_code`. `memory_mib` is what the work may take on top of an idle child of a prefork pool.
+    in `retry_by_code`. `prepare` names a function that a worker of the kind's queue calls with its WorkerSettings
+    before it forks its slots: what that loads, they share. `memory_mib` is what the work may take on top of an idle
+    child of a prefork pool.
     """
 
     name: str
@@ -80,69 +84,14 @@ class Kind:
     time_limit: int = 600
     memory_mib: int = 1024
     max_result_bytes: int = 262_144
+    prepare: str = ""
+    result: type[BaseModel] | None = None  # what `run` returns, for the OpenAPI document
+    tells: Callable[[Any], frozenset[str]] | None = None  # the fields of the result, from the parameters
+    focus: Callable[[Any], frozenset[str]] = _nothing  # fields of an analysis of the same file that it must be given
 
 
-class Echo(Params):
-    """Returns its own parameters: for smoke tests and benches."""
-
-    message: Annotated[str | None, Field(max_length=10_000)] = None
-    data: Annotated[Any, Field(description="any JSON value, returned as it is")] = None
-    sleep_seconds: Annotated[float | None, Field(ge=0, le=300, description="wait this long before returning")] = None
-
-
-NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,63}$"  # of steps and variants: they become parts of keys and links
-
-
-class Variant(Params):
-    """One picture to make: at least one of width and height; the proportions are kept."""
-
-    name: Annotated[str, Field(pattern=NAME_PATTERN)]
-    width: Annotated[int | None, Field(ge=1, le=16_383, description="pixels")] = None
-    height: Annotated[int | None, Field(ge=1, le=16_383, description="pixels")] = None
-    fit: Annotated[
-        Literal["inside", "cover"],
-        Field(description="inside: at most this size; cover: exactly this size, the centre cropped"),
-    ] = "inside"
-    format: Annotated[
-        Literal["jpeg", "png", "webp"] | None, Field(description="default: as the input, where it is one of these")
-    ] = None
-    quality: Annotated[int, Field(ge=1, le=100, description="for jpeg and webp")] = 80
-    background: Annotated[
-        str, Field(pattern=r"^#[0-9a-fA-F]{6}$", description="stands behind transparent pixels in jpeg")
-    ] = "#ffffff"
-    enlarge: Annotated[bool, Field(description="whether a smaller input may be scaled up")] = False
-
-    @model_validator(mode="after")
-    def _has_a_size(self) -> "Variant":
-        if self.width is None and self.height is None:
-            raise ValueError("give width, height or both")
-        if self.fit == "cover" and (self.width is None or self.height is None):
-            raise ValueError("fit 'cover' needs both width and height")
-        return self
-
-
-class ImageResize(Params):
-    """Makes smaller pictures of one, from a single decode."""
-
-    variants: Annotated[list[Variant], Field(min_length=1, max_length=20)]
-
-    @model_validator(mode="after")
-    def _names_differ(self) -> "ImageResize":
-        names = [variant.name for variant in self.variants]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise ValueError(f"variant names must differ; {', '.join(twice)} stands there twice")
-        return self
-
-
-class HttpCall(Params):
-    """Posts JSON to a URL whose host the operator has allowed (OUTBOUND_ALLOW)."""
-
-    url: HttpUrl
-    body: Annotated[Any, Field(description="what to post; default: the job's id and the results of the steps used")] = (
-        None
-    )
-    timeout_seconds: Annotated[float, Field(gt=0, le=60)] = 10.0
+def _told_by_analysis(params: ImageAnalyze) -> frozenset[str]:
+    return frozenset(feature.value for feature in params.features)
 
 
 _BUILT_IN = (
@@ -156,6 +105,20 @@ _BUILT_IN = (
         makes_files=True,
         soft_time_limit=110,
         time_limit=120,
+        focus=lambda params: params.focus,
+    ),
+    Kind(
+        name="image.analyze",
+        summary="Says what is to be seen in a picture.",
+        params=ImageAnalyze,
+        run="tasks.analyze:run",
+        prepare="tasks.vision.models:preload",
+        queue=Queue.AI,
+        needs_file=True,
+        soft_time_limit=280,  # a page of small print takes a minute to read
+        time_limit=300,
+        result=Analysis,
+        tells=_told_by_analysis,
     ),
     Kind(
         name="http.call",
@@ -173,17 +136,59 @@ _BUILT_IN = (
     ),
 )
 
+_THUMBS = {
+    "kind": "image.resize",
+    "variants": [
+        {"name": "small", "width": 320, "height": 320, "format": "webp"},
+        {"name": "medium", "width": 1024, "height": 1024, "format": "webp"},
+        {"name": "large", "width": 2048, "height": 2048, "format": "jpeg"},
+    ],
+}
+
 TEMPLATES: Mapping[str, Mapping[str, Any]] = {
-    "thumbnails": {
+    "thumbnails": {"steps": {"thumbs": _THUMBS}},
+    "thumbnails-moderated": {
         "steps": {
-            "thumbs": {
-                "kind": "image.resize",
-                "variants": [
-                    {"name": "small", "width": 320, "height": 320, "format": "webp"},
-                    {"name": "medium", "width": 1024, "height": 1024, "format": "webp"},
-                    {"name": "large", "width": 2048, "height": 2048, "format": "jpeg"},
+            "check": {
+                "kind": "image.analyze",
+                "features": ["moderation"],
+                "stop_when": {
+                    "condition": "moderation.nsfw >= 0.8",
+                    "code": "moderation_rejected",
+                    "message": "the picture was taken for one that is not safe for work",
+                },
+            },
+            "thumbs": {**_THUMBS, "use": ["check"]},
+        }
+    },
+    "describe": {
+        "steps": {
+            "look": {
+                "kind": "image.analyze",
+                "features": [
+                    "labels",
+                    "objects",
+                    "faces",
+                    "embedding",
+                    "codes",
+                    "colors",
+                    "blurhash",
+                    "phash",
+                    "quality",
                 ],
             }
+        }
+    },
+    "portrait": {
+        "steps": {
+            "look": {"kind": "image.analyze", "features": ["faces"]},
+            "avatar": {
+                "kind": "image.resize",
+                "use": ["look"],
+                "variants": [
+                    {"name": "avatar", "width": 512, "height": 512, "fit": "cover", "gravity": "face", "format": "webp"}
+                ],
+            },
         }
     },
 }
@@ -202,7 +207,7 @@ def kinds(found: Sequence[Kind] = ()) -> Mapping[str, Kind]:
             raise ValueError(f"an entry point of {KINDS_GROUP} must be a tasks.names.Kind, not {kind!r}")
         if kind.name in by_name:
             raise ValueError(f"two installed packages offer the kind {kind.name!r}")
-        if taken := {"kind", "use"} & set(kind.params.model_fields):
+        if taken := {"kind", "use", "stop_when"} & set(kind.params.model_fields):
             raise ValueError(f"the parameters of kind {kind.name!r} have a field {min(taken)!r}, which every step has")
         by_name[kind.name] = kind
     return by_name

@@ -3,10 +3,10 @@
 from storage.model import Json
 from tasks import imaging
 from tasks.errors import StepFailed
-from tasks.names import ImageResize
-from tasks.names import Variant as VariantParams
+from tasks.params import ImageResize
+from tasks.params import Variant as VariantParams
 from tasks.pictures import ImageRejected, Limits
-from tasks.variants import Fit, Format, VariantSpec
+from tasks.variants import Box, Fit, Format, VariantSpec
 from tasks.work import Work
 
 
@@ -17,7 +17,7 @@ def run(work: Work, params: ImageResize) -> Json:
     """
     limits = Limits()
     source = work.fetch(max_bytes=limits.max_bytes)
-    specs = [_spec(variant) for variant in params.variants]
+    specs = [_spec(variant, _focus(work, variant)) for variant in params.variants]
     made: dict[str, dict[str, Json]] = {}
     try:
         for variant in imaging.render(source.path, specs, limits):
@@ -34,7 +34,15 @@ def run(work: Work, params: ImageResize) -> Json:
     return {"outputs": [made[spec.name] for spec in specs]}
 
 
-def _spec(variant: VariantParams) -> VariantSpec:
+def _focus(work: Work, variant: VariantParams) -> tuple[Box, ...]:
+    """The boxes that an earlier analysis has found of what the variant's gravity speaks of."""
+    feature = ImageResize.GRAVITIES.get(variant.gravity)
+    told = [used.result[feature] for used in work.used if isinstance(used.result, dict) and feature in used.result]
+    boxes = [found["box"] for found in (told[0] if told else ())]
+    return tuple((box["x"], box["y"], box["x"] + box["width"], box["y"] + box["height"]) for box in boxes)
+
+
+def _spec(variant: VariantParams, focus: tuple[Box, ...]) -> VariantSpec:
     return VariantSpec(
         name=variant.name,
         width=variant.width,
@@ -44,4 +52,5 @@ def _spec(variant: VariantParams) -> VariantSpec:
         quality=variant.quality,
         background=variant.background,
         enlarge=variant.enlarge,
+        focus=focus,
     )

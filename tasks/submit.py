@@ -6,8 +6,8 @@ from storage import jobs, removals, unique
 from storage.database import Tx
 from storage.errors import ObjectMissing
 from storage.model import Job, JobId, JobInput, NewJob, NewStep, new_step_id
-from tasks.document import JobSpec
 from tasks.errors import Flaw, InvalidDocument
+from tasks.spec import JobSpec
 from tasks.values import escape
 
 
@@ -57,6 +57,8 @@ def _steps(spec: JobSpec) -> list[NewStep]:
             uses=step.use,
             max_attempts=step.kind.retry.max_attempts,
             max_losses=step.kind.max_losses,
+            file_from=step.file_from,
+            stop_when=step.stop_when,
         )
         for step in spec.steps
     ]

@@ -42,7 +42,8 @@ class VariantSpec:
     `inside` keeps the size of a smaller input, `cover` gives the largest crop of its proportions that the input
     holds. `format` None: as the input where that is one of ours, else PNG for transparent pictures and JPEG for
     others. `quality` 1 to 100, for JPEG and WebP; `background` ("#rrggbb") stands behind transparency in JPEG.
-    Raises ValueError.
+    `focus`: boxes, as shares of the upright picture's sides, of which `cover` keeps as many as fit, the largest first;
+    without any it keeps the centre. Raises ValueError.
     """
 
     name: str
@@ -53,6 +54,7 @@ class VariantSpec:
     quality: int = 80
     background: str = "#ffffff"
     enlarge: bool = False
+    focus: tuple[Box, ...] = ()
 
     def __post_init__(self) -> None:
         if any(side is not None and side < 1 for side in (self.width, self.height)):
@@ -101,11 +103,30 @@ def _cover(spec: VariantSpec, width: int, height: int) -> Plan:
     scale = max(spec.width / width, spec.height / height)
     if scale > 1 and not spec.enlarge:
         size = (_side(spec.width / scale), _side(spec.height / scale))
-        left, top = (width - size[0]) // 2, (height - size[1]) // 2  # whole pixels: nothing is resampled
+        left, top = map(int, _corner(spec, (width, height), size))  # whole pixels: nothing is resampled
         return Plan(spec=spec, crop=(left, top, left + size[0], top + size[1]), size=size)
     across, down = min(width, spec.width / scale), min(height, spec.height / scale)
-    x, y = (width - across) / 2, (height - down) / 2
+    x, y = _corner(spec, (width, height), (across, down))
     return Plan(spec=spec, crop=(x, y, x + across, y + down), size=(spec.width, spec.height))
+
+
+def _corner(spec: VariantSpec, picture: tuple[int, int], crop: tuple[float, float]) -> tuple[float, float]:
+    """Left and top of the part of this size around what the variant is to show."""
+    left, top, right, bottom = _shown(spec, picture, crop)
+    x, y = ((left + right) * picture[0] - crop[0]) / 2, ((top + bottom) * picture[1] - crop[1]) / 2
+    return min(max(0.0, x), picture[0] - crop[0]), min(max(0.0, y), picture[1] - crop[1])
+
+
+def _shown(spec: VariantSpec, picture: tuple[int, int], crop: tuple[float, float]) -> Box:
+    """What the largest box of the focus and as many of the next ones cover together as the crop can hold."""
+    boxes = sorted(spec.focus, key=lambda box: -math.prod(sides(box)))
+    together = boxes[0] if boxes else (0.0, 0.0, 1.0, 1.0)
+    for box in boxes[1:]:
+        left, top = min(together[0], box[0]), min(together[1], box[1])
+        right, bottom = max(together[2], box[2]), max(together[3], box[3])
+        if (right - left) * picture[0] <= crop[0] and (bottom - top) * picture[1] <= crop[1]:
+            together = (left, top, right, bottom)
+    return together
 
 
 def _side(length: float) -> int:

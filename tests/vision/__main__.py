@@ -1,0 +1,9 @@
+"""`python -m tests.vision`: the accuracy of every feature on the photographs of the table."""
+
+from tasks.settings import MODELS_DIR
+from tasks.vision.models import Models
+from tests.vision import accuracy
+from tests.vision.photographs import cache, fetched
+
+if __name__ == "__main__":
+    print(accuracy.report(accuracy.scores(fetched(cache()), Models(MODELS_DIR))))
