@@ -14,7 +14,7 @@ from api.uploads import Intake
 from storage import jobs
 from storage.errors import StorageError
 from storage.model import JobId, Json, TenantId, new_job_id
-from tasks.document import JobSpec
+from tasks.spec import JobSpec
 from tasks.submit import submit
 
 UNDO_SECONDS = 3600.0  # how long it is tried to undo what could not be undone at once

@@ -9,7 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import RedirectResponse, Response
 from fastapi_offline import FastAPIOffline
 
-from api import deadletters, endings, errors, events, health, jobs, metrics, openapi, outputs, pools, queues
+from api import deadletters, endings, errors, events, health, jobs, metrics, openapi, outputs, pools, queues, similar
 from api.bodies import minded
 from api.hub import Hub
 from api.service import Service
@@ -38,6 +38,9 @@ def create_app(settings: ApiSettings) -> FastAPI:
         objects = open_objects(settings.objects)
         hub = Hub(database)
         hub.start()
+        app.state.searches = similar.Searches(
+            database=database, folder=settings.cache_dir, most=settings.similar_max_pictures
+        )
         app.state.service = Service(
             settings=settings,
             database=database,
@@ -61,7 +64,7 @@ def create_app(settings: ApiSettings) -> FastAPI:
         strict_content_type=False,
         redirect_slashes=False,
     )
-    for noun in (jobs, endings, events, outputs, deadletters, queues, pools, metrics, health):
+    for noun in (jobs, endings, events, outputs, similar, deadletters, queues, pools, metrics, health):
         app.include_router(noun.router)
     app.add_api_route("/", _front, include_in_schema=False)
     app.add_middleware(minded, idle_seconds=settings.body_idle_seconds)

@@ -11,8 +11,10 @@ from starlette.routing import compile_path
 from api.operating import ReplayRequest
 from api.schemas import EventDocument, Problem, RetryRequest
 from storage.model import UniqueMode
-from tasks.document import MAX_DEADLINE_SECONDS, MAX_TTL_SECONDS, MAX_UNIQUE_KEY
-from tasks.names import KINDS, MAX_STEPS, NAME_PATTERN, TEMPLATES, Kind, Priority
+from tasks.conditions import MAX_TEXT
+from tasks.document import MAX_DEADLINE_SECONDS, MAX_STOP_MESSAGE, MAX_TTL_SECONDS, MAX_UNIQUE_KEY
+from tasks.names import KINDS, MAX_STEPS, TEMPLATES, Kind, Priority
+from tasks.params import NAME_PATTERN
 
 Responses = dict[int | str, dict[str, Any]]
 
@@ -137,6 +139,7 @@ def install(app: FastAPI, kinds: Mapping[str, Kind] = KINDS) -> None:
                 for model in (Problem, EventDocument, RetryRequest, ReplayRequest)
             }
             schemas |= _request_schemas(kinds, schemas)
+            schemas["StepDocument"]["properties"]["result"] = _result_schema(kinds, schemas)
             app.openapi_schema = made
         return app.openapi_schema
 
@@ -220,6 +223,19 @@ def _request_schemas(kinds: Mapping[str, Kind], components: dict[str, Any]) -> d
     return {**steps, "StepRequest": step, "JobRequest": job}
 
 
+def _result_schema(kinds: Mapping[str, Kind], components: dict[str, Any]) -> dict[str, Any]:
+    """What a step may return: by kind where the kind says so, otherwise anything."""
+    told = {f"Result.{kind.name}": kind.result for kind in kinds.values() if kind.result is not None}
+    for name, model in told.items():
+        components[name] = _plain(model.model_json_schema(ref_template=_REF, mode="serialization"), components)
+    return {
+        "title": "Result",
+        "description": "Null until the step has succeeded, or what is done so far of one that is retrying. `outputs` "
+        "lists the files that it made: {name, bytes, content_type, href, …}.",
+        "anyOf": [*({"$ref": _REF.format(model=name)} for name in told), {}],
+    }
+
+
 def _step_schema(kind: Kind, components: dict[str, Any]) -> dict[str, Any]:
     schema = _plain(kind.params.model_json_schema(ref_template=_REF), components)
     own = {
@@ -229,6 +245,23 @@ def _step_schema(kind: Kind, components: dict[str, Any]) -> dict[str, Any]:
             "items": {"type": "string", "pattern": NAME_PATTERN},
             "uniqueItems": True,
             "description": "Names of steps of this job that must have succeeded before.",
+        },
+        "stop_when": {
+            "description": "A condition on this step's result that ends the job as failed and withholds its outputs, "
+            "such as `moderation.nsfw > 0.8`; or an object with the code and the message of the error.",
+            "oneOf": [
+                {"type": "string", "minLength": 1, "maxLength": MAX_TEXT},
+                {
+                    "type": "object",
+                    "additionalProperties": False,
+                    "required": ["condition"],
+                    "properties": {
+                        "condition": {"type": "string", "minLength": 1, "maxLength": MAX_TEXT},
+                        "code": {"type": "string", "pattern": "^[a-z][a-z0-9_]{0,63}$"},
+                        "message": {"type": "string", "minLength": 1, "maxLength": MAX_STOP_MESSAGE},
+                    },
+                },
+            ],
         },
     }
     return {

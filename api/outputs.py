@@ -8,7 +8,7 @@ from fastapi.responses import RedirectResponse, Response, StreamingResponse
 
 from api import openapi
 from api.auth import Reader
-from api.errors import not_found
+from api.errors import Refused, not_found
 from api.jobs import checked_id
 from api.schemas import outputs_of
 from api.service import Service, Serving
@@ -27,7 +27,7 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
     "/{job_id}/outputs/{step}/{name}",
     summary="Fetch an output",
     response_class=Response,
-    responses=openapi.problems(401, 403, 404, 422, 503) | openapi.FILE,
+    responses=openapi.problems(401, 403, 404, 410, 422, 503) | openapi.FILE,
 )
 async def fetch(
     job_id: str,
@@ -39,7 +39,7 @@ async def fetch(
         bool, Query(description="answer with a signed URL of the object store, good for ten minutes")
     ] = False,
 ) -> Response:
-    """The bytes of one output, or a redirect to them."""
+    """The bytes of one output, or a redirect to them; 410 for a job that a condition on a result has ended."""
     job = checked_id(job_id)
     found = await service.blocking(_find, service, caller, job, step, name)
     if found is None:
@@ -60,6 +60,8 @@ async def fetch(
 def _find(service: Service, caller: Principal, job_id: JobId, step: str, name: str) -> tuple[str, str] | None:
     with service.database.read(caller.tenant_id) as tx:
         job = jobs.find(tx, job_id)
+    if job is not None and job.withheld:
+        raise Refused(410, "outputs_withheld", "a step's result met its stop_when: this job's outputs are withheld")
     for made in job.steps if job else ():
         for output in outputs_of(made.result) if made.name == step else ():
             if output["name"] == name:

@@ -212,7 +212,7 @@ def _step(job: Job, step: Step, public_url: str) -> StepDocument:
             )
             for attempt in step.attempts
         ],
-        result=_with_links(step.result, f"{public_url}/v1/jobs/{job.id}/outputs/{step.name}"),
+        result=_shown(job, step.result, f"{public_url}/v1/jobs/{job.id}/outputs/{step.name}"),
         error=_error(step.error),
         created_at=step.created_at,
         run_at=step.run_at,
@@ -230,9 +230,12 @@ def outputs_of(result: Any) -> list[Mapping[str, Any]]:
     return [output for output in listed if isinstance(output, Mapping) and isinstance(output.get("name"), str)]
 
 
-def _with_links(result: Any, at: str) -> Any:
+def _shown(job: Job, result: Any, at: str) -> Any:
+    """The result with links to the outputs; without them where they are withheld."""
     if not (outputs := outputs_of(result)):
         return result
+    if job.withheld:
+        return {name: value for name, value in result.items() if name != "outputs"}
     return {**result, "outputs": [{**output, "href": f"{at}/{quote(output['name'], safe='')}"} for output in outputs]}
 
 

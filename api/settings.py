@@ -1,7 +1,9 @@
 """What the HTTP process needs to know, from the environment."""
 
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from api.errors import ConfigurationError
 from storage import settings as storage_settings
@@ -24,11 +26,13 @@ class ApiSettings:
     max_job_bytes: int
     body_idle_seconds: float = 30.0  # a body of which nothing comes for this long is refused
     keep_alive_seconds: float = 15.0  # between two signs of life in an event stream: proxies cut idle connections
+    cache_dir: Path = Path(tempfile.gettempdir())  # where vectors are searched that no pgvector searches,
+    similar_max_pictures: int = 100_000  # of tenants with at most so many
 
 
 def from_env(env: Mapping[str, str]) -> ApiSettings:
     """Read HOST, PORT, WEB_CONCURRENCY, PUBLIC_URL, LOG_LEVEL, MAX_UPLOAD_BYTES, MAX_JOB_BYTES, BODY_IDLE_SECONDS,
-    and storage's own.
+    CACHE_DIR, SIMILAR_MAX_PICTURES, and storage's own.
 
     Raises ConfigurationError, of this package or of storage, with one line that names the variable.
     """
@@ -49,6 +53,8 @@ def from_env(env: Mapping[str, str]) -> ApiSettings:
         max_upload_bytes=_whole(env, "MAX_UPLOAD_BYTES", 5 * 1024**3, 1, MAX_OBJECT_BYTES),
         max_job_bytes=_whole(env, "MAX_JOB_BYTES", 1024**2, 1024, 64 * 1024**2),
         body_idle_seconds=_whole(env, "BODY_IDLE_SECONDS", 30, 1, 3600),
+        cache_dir=_folder(env, "CACHE_DIR", tempfile.gettempdir()),
+        similar_max_pictures=_whole(env, "SIMILAR_MAX_PICTURES", 100_000, 1, 10_000_000),
     )
 
 
@@ -57,3 +63,10 @@ def _whole(env: Mapping[str, str], name: str, default: int, least: int, most: in
     if not raw.isascii() or not raw.isdigit() or not least <= int(raw[:20]) <= most:
         raise ConfigurationError(f"{name} must be a whole number from {least} to {most}, not {raw[:40]!r}")
     return int(raw)
+
+
+def _folder(env: Mapping[str, str], name: str, default: str) -> Path:
+    path = Path(env.get(name, "") or default)
+    if not path.is_dir():
+        raise ConfigurationError(f"{name} must be a folder that is there, not {str(path)[:200]!r}")
+    return path

@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 
 import click
 
-from api.cli import decisions, operating, overview, pools, queues, results, specs
+from api.cli import decisions, operating, overview, pools, queues, results, sights, similar, specs
 from api.cli.follow import Done, Entry, Save, follow
 from api.cli.progress import display, printable, reason
 from api.cli.results import Folder
@@ -66,6 +66,7 @@ def submit(
     \b
     Examples:
       millrace submit a.jpg b.png --watch --output thumbnails/
+      millrace submit a.jpg --template describe --watch
       millrace submit a.jpg --job spec.json
       echo '{"steps": {"hello": {"kind": "echo"}}}' | millrace submit --job - --watch
     """
@@ -162,7 +163,7 @@ def job(run: Run, job_id: str, as_json: bool) -> None:
         overview.show_job(run.out, found)
 
 
-for command in (*decisions.COMMANDS, *operating.COMMANDS, *queues.COMMANDS, *pools.COMMANDS):
+for command in (*decisions.COMMANDS, *operating.COMMANDS, *queues.COMMANDS, *pools.COMMANDS, *similar.COMMANDS):
     cli.add_command(command)
 
 
@@ -229,6 +230,11 @@ def _print_outputs(run: Run, entries: Sequence[Entry], done: Sequence[Done], out
         results.show(run.out, rows)
     if rows and output:
         click.echo(f"{len(rows)} files in {output}", err=True)
+    seen = [row for end in done if end.job for row in sights.rows_of(printable(entries[end.entry].label), end.job)]
+    if seen:
+        if run.out.is_terminal or rows:
+            click.echo()
+        sights.show(run.out, seen)
 
 
 def _print_accepted(run: Run, entries: Sequence[Entry], done: Sequence[Done]) -> None:

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.filesize import decimal
 from rich.text import Text
 
-from api.cli import results, tables
+from api.cli import results, sights, tables
 from api.cli.follow import Saved
 from api.cli.progress import STYLES, printable
 from api.cli.tables import Cell, Column
@@ -51,6 +51,9 @@ def show_job(console: Console, job: Job) -> None:
         console.print()
         label = printable(job.input.filename) if job.input else job.id
         results.show(console, [(label, Saved(output=output)) for output in job.outputs])
+    if seen := sights.rows_of(printable(job.input.filename) if job.input else job.id, job):
+        console.print()
+        sights.show(console, seen)
 
 
 def _step(step: Step) -> tuple[Cell, ...]:

@@ -5,6 +5,7 @@ from api.client.failures import ApiError, ConnectionFailed, MillraceError, Timed
 from api.client.millrace import Millrace
 from api.client.numbers import Decision, Load, Pool, Rates, ServiceSeconds, Trigger
 from api.client.operating import DeadLetters, Queue, Replayed
+from api.client.similar import Similar
 
 __all__ = [
     "ApiError",
@@ -25,6 +26,7 @@ __all__ = [
     "Rates",
     "Replayed",
     "ServiceSeconds",
+    "Similar",
     "Step",
     "TimedOut",
     "Timings",

@@ -16,6 +16,7 @@ from typing import Any, BinaryIO, Literal, TypeVar
 from urllib.parse import quote
 
 from api.client import access, answers, downloads, numbers, operating
+from api.client import similar as likenesses
 from api.client.answers import Event, Job, Output
 from api.client.connection import Connection
 from api.client.failures import MillraceError, TimedOut
@@ -23,6 +24,7 @@ from api.client.listening import listen
 from api.client.numbers import Decision, Pool
 from api.client.operating import DeadLetters, Queue, Replayed
 from api.client.sending import Body, OnSent
+from api.client.similar import Similar
 
 POLL_SECONDS = 30.0
 PAGE = 100
@@ -139,6 +141,24 @@ class Millrace:
         """Delete an ended job with its events and files. Raises ApiError with code job_not_ended."""
         self._connection.delete(_path(job_id))
 
+    def similar(
+        self, job_id: str, *, step: str | None = None, limit: int = 20, min_score: float | None = None
+    ) -> list[Similar]:
+        """Your pictures that look like the job's, most similar first; only those at least `min_score` (0..1) alike.
+
+        `step` names one of the job's analyses, default the first. Raises ApiError with code no_embedding.
+        """
+        return self._similar({"job": _id(job_id), "step": step, "limit": limit, "min_score": min_score})
+
+    def duplicates(
+        self, job_id: str, *, step: str | None = None, limit: int = 20, max_distance: int | None = None
+    ) -> list[Similar]:
+        """Your pictures that equal the job's, or nearly: of 64 bits at most `max_distance` differ, default 6.
+
+        Raises ApiError with code no_phash.
+        """
+        return self._similar({"duplicates_of": _id(job_id), "step": step, "limit": limit, "max_distance": max_distance})
+
     def dead_letters(
         self, *, kind: str | None = None, fingerprint: str | None = None, limit: int = 50
     ) -> list[DeadLetters]:
@@ -205,6 +225,10 @@ class Millrace:
             output = f"{_path(output.job)}/outputs/{quote(output.step, safe='')}/{quote(output.name, safe='')}"
         return downloads.download(self._connection, output, target)
 
+    def _similar(self, wish: Mapping[str, Any]) -> list[Similar]:
+        params = {name: str(value) for name, value in wish.items() if value is not None}
+        return likenesses.similar(self._connection.get("/v1/similar", params))
+
     def _paged(self, path: str, params: Mapping[str, str], limit: int | None, read: Page[T]) -> Iterator[T]:
         """What the pages at `path` hold, one by one; a page is asked for when it is needed."""
         asked, left = dict(params), limit
@@ -222,10 +246,14 @@ def _json(document: Any) -> bytes:
     return json.dumps(document, allow_nan=False).encode()
 
 
-def _path(job_id: str) -> str:
+def _id(job_id: str) -> str:
     if not _ID.fullmatch(job_id):
         raise MillraceError(f"{job_id!r} is not the id of a job; they begin with job_")
-    return f"/v1/jobs/{job_id}"
+    return job_id
+
+
+def _path(job_id: str) -> str:
+    return f"/v1/jobs/{_id(job_id)}"
 
 
 def _queue_path(name: str) -> str:

@@ -4,15 +4,16 @@ import contextlib
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.text import Text
 
 import deploy
-from api.cli import results
+from api.cli import results, sights
 from api.cli.follow import Done, Entry, Happened, Stalled, follow
 from api.cli.progress import display, printable, reason
 from api.cli.results import Folder
@@ -25,7 +26,8 @@ from tasks.names import KINDS
 
 SAMPLES = Path(deploy.__file__).parent / "photos"
 OUTPUT = Path("millrace-demo")
-TEMPLATE = "thumbnails"
+THUMBNAILS = {"template": "thumbnails"}
+LOOK = {"steps": {"look": {"kind": "image.analyze", "features": ["labels", "objects", "faces", "colors"]}}}
 PATIENCE_SECONDS = 120.0
 """After so long without any news something is wrong: the largest pictures have news every few seconds."""
 
@@ -101,25 +103,34 @@ def _show(running: Running, home: Path, photos: Sequence[Path], console: Console
     with Millrace(running.api, running.key) as client:
         try:
             folder = Folder(client, OUTPUT, [results.stem_of(path) for path in photos], photos)
-            entries = [Entry(label=path.name, begin=partial(_send, client, path)) for path in photos]
+            entries = [Entry(label=path.name, begin=partial(_send, client, path, THUMBNAILS)) for path in photos]
             done, first = _follow(client, entries, folder, console)
+            console.print()
+            if first is not None:
+                _say(console, f"First result {first:.2f} s after submitting.\n")
+            _say(console, "What is to be seen in them (the first worker of the pool ai is started for it) …")
+            good = [photos[end.entry] for end in done if not reason(end)]
+            looks = [Entry(label=path.name, begin=partial(_send, client, path, LOOK)) for path in good]
+            seen, _ = _follow(client, looks, None, console)
         except (MillraceError, Stalled, OSError) as exc:
             _fail(str(exc), home / "log")
             return 1
     console.print()
-    if first is not None:
-        _say(console, f"First result {first:.2f} s after submitting.\n")
+    if any(end.saved for end in done):
         results.show(console, [(printable(entries[end.entry].label), saved) for end in done for saved in end.saved])
         _say(console, f"\nVariants  {OUTPUT.absolute()}")
-    _say(console, f"API docs  {running.api}/docs\nFlower    {running.flower}")
-    failed = [end for end in done if reason(end)]
+    if rows := [row for end in seen if end.job for row in sights.rows_of(looks[end.entry].label, end.job)]:
+        console.print()
+        sights.show(console, rows)
+    _say(console, f"\nAPI docs  {running.api}/docs\nFlower    {running.flower}")
+    failed = [end for end in (*done, *seen) if reason(end)]
     for end in failed:
         _fail(f"{entries[end.entry].label}: {reason(end)}", _log(end.job, home))
     return 1 if failed else 0
 
 
 def _follow(
-    client: Millrace, entries: Sequence[Entry], folder: Folder, console: Console
+    client: Millrace, entries: Sequence[Entry], folder: Folder | None, console: Console
 ) -> tuple[list[Done], float | None]:
     """The end of each entry, in their order, and the seconds to the first job that succeeded. Raises Stalled."""
     done: dict[int, Done] = {}
@@ -127,7 +138,7 @@ def _follow(
     began = time.monotonic()
     try:
         with display(console, entries) as screen:
-            for news in follow(client, entries, save=folder.save, patience=PATIENCE_SECONDS):
+            for news in follow(client, entries, save=folder.save if folder else None, patience=PATIENCE_SECONDS):
                 screen.tell(news)
                 if first is None and isinstance(news, Happened) and news.event.type == "job.succeeded":
                     first = time.monotonic() - began
@@ -139,8 +150,8 @@ def _follow(
     return [done[entry] for entry in sorted(done)], first
 
 
-def _send(client: Millrace, photo: Path, on_sent: OnSent) -> Job:
-    return client.submit(template=TEMPLATE, file=photo, on_sent=on_sent)
+def _send(client: Millrace, photo: Path, document: Mapping[str, Any], on_sent: OnSent) -> Job:
+    return client.submit(document, file=photo, on_sent=on_sent)
 
 
 def _log(job: Job | None, home: Path) -> Path:

@@ -23,7 +23,7 @@ from storage.settings import DatabaseSettings
 from storage.tenants import create_key, ensure
 from tests.api.serving import Served, served, settings
 
-TABLES = ("jobs", "steps", "attempts", "events", "idempotency", "unique_keys", "removals")
+TABLES = ("jobs", "steps", "attempts", "events", "idempotency", "unique_keys", "removals", "likenesses")
 Left = Mapping[str, Any]
 
 

@@ -30,6 +30,11 @@ RETRYING = {
     # Nor which steps the job has, and what their kinds take.
     "checks": {"positive_data_acceptance": {"expected-statuses": ["2xx", "404", "409", "422"]}},
 }
+FINDING = {
+    "include-name": "GET /v1/similar",
+    # Nor that exactly one of two parameters has to be given, and what goes with which.
+    "checks": {"positive_data_acceptance": {"expected-statuses": ["2xx", "404", "422"]}},
+}
 
 CONFIG: dict[str, Any] = {
     "seed": 1,
@@ -38,7 +43,7 @@ CONFIG: dict[str, Any] = {
     "continue-on-failure": True,
     "request-timeout": 15.0,
     "max-stream-events": 20,
-    "operations": [SUBMITTING, RETRYING],
+    "operations": [SUBMITTING, RETRYING, FINDING],
 }
 
 

@@ -63,7 +63,7 @@ def test_every_kind_and_its_parameters_are_in_it(document: dict[str, Any]) -> No
     assert set(mapping) == set(KINDS)
     for kind in KINDS.values():
         step = schemas[mapping[kind.name].rpartition("/")[2]]
-        assert set(step["properties"]) == {"kind", "use", *kind.params.model_fields}
+        assert set(step["properties"]) == {"kind", "use", "stop_when", *kind.params.model_fields}
         assert step["additionalProperties"] is False
         assert step["description"] == kind.summary
 
@@ -79,6 +79,21 @@ EXAMPLES: list[Any] = [
         "steps": {"crm": {"kind": "http.call", "url": "https://example.com/in", "body": {"a": 1}}},
         "metadata": {"a": "b"},
     },
+    {
+        "steps": {
+            "look": {
+                "kind": "image.analyze",
+                "features": ["moderation", "faces"],
+                "stop_when": {"condition": "moderation.nsfw > 0.5", "code": "unfit"},
+            },
+            "cut": {
+                "kind": "image.resize",
+                "use": ["look"],
+                "variants": [{"name": "a", "width": 9, "height": 9, "fit": "cover", "gravity": "face"}],
+            },
+        }
+    },
+    {"steps": {"look": {"kind": "image.analyze", "features": ["labels"], "stop_when": "labels.count == 0"}}},
     *({"template": name} for name in TEMPLATES),
 ]
 
@@ -99,6 +114,9 @@ REFUSED: list[Any] = [
     {"steps": {"say": {"kind": "echo"}}, "priority": "urgent"},
     {"steps": {"say": {"kind": "echo"}}, "colour": 1},
     {"template": "thumbnail"},
+    {"steps": {"look": {"kind": "image.analyze", "features": ["labels", "labels"]}}},
+    {"steps": {"look": {"kind": "image.analyze", "features": ["smell"]}}},
+    {"steps": {"say": {"kind": "echo", "stop_when": {"code": "x"}}}},
 ]
 
 
@@ -125,3 +143,23 @@ def test_answers_are_valid_by_it(document: dict[str, Any], api: Api) -> None:
     validator(document, "JobPage").validate(api.acme.get("/v1/jobs").json())
     validator(document, "Problem").validate(api.acme.post(json={}).json())
     validator(document, "Health").validate(api.acme.get("/readyz").json())
+
+
+def test_the_result_of_an_analysis_is_in_it(document: dict[str, Any]) -> None:
+    found = validator(document, "Result.image.analyze")
+    box = {"x": 0.1, "y": 0.2, "width": 0.3, "height": 0.4}
+    used = {"name": "m", "version": "1", "licence": "MIT", "milliseconds": 1.5}
+    said = {
+        "picture": {"width": 4, "height": 3},
+        "objects": [{"name": "cat", "score": 0.9, "box": box}],
+        "models": {"objects": used},
+        "partial": False,
+        "errors": {},
+    }
+    assert found.is_valid(said)
+    assert not found.is_valid({**said, "objects": [{"name": "cat", "score": 0.9}]})
+    assert not found.is_valid({**said, "objects": [{"name": "cat", "score": 9, "box": box}]})
+    assert not found.is_valid({**said, "smell": []})
+    assert {"$ref": "#/components/schemas/Result.image.analyze"} in document["components"]["schemas"]["StepDocument"][
+        "properties"
+    ]["result"]["anyOf"]

@@ -61,6 +61,8 @@ def test_the_sample_photographs_go_through_the_whole_platform(
     said = capsys.readouterr().out
     assert re.search(r"First result \d+\.\d\d s after submitting", said)
     assert f"Variants  {here / 'millrace-demo'}\n" in said
+    assert re.search(r"coffee.png +labels +espresso 0.9\d, ", said)
+    assert re.search(r"astronaut.png +faces +1 face\n", said)
     assert f"API docs  {platform.api}/docs" in said
     assert platform.flower in said
     made = sizes(here / "millrace-demo")
