@@ -86,7 +86,8 @@ def _ask(work: Work, look: Look, asked: Sequence[Feature], told: dict[str, Any])
 def _error(work: Work, feature: Feature, exc: Exception) -> dict[str, str]:
     if isinstance(exc, TasksError) and (code := CODES.get(type(exc))):
         log.warning("analysis.feature_failed step=%s feature=%s reason=%s", work.claim.step_id, feature.value, exc)
-        return {"code": code, "message": str(exc)}
+        told = "the server of its model did not answer" if code == "model_unavailable" else str(exc)
+        return {"code": code, "message": told}
     log.error("analysis.feature_crashed step=%s feature=%s", work.claim.step_id, feature.value, exc_info=exc)
     return {"code": "feature_failed", "message": "failed unexpectedly; the worker's log has the details"}
 

@@ -96,12 +96,14 @@ class Run(_Table):
     def _has_its_server(self) -> "Run":
         if (self.on == "server") != bool(self.url):
             raise ValueError("'url' belongs to a model that runs on a server, and to no other")
+        if self.group is not None and not self.batches:
+            raise ValueError("'group' is for networks that take several pictures at once ('batches')")
         return self
 
     @property
     def survives_fork(self) -> bool:
-        """Whether a session made before a fork works in the child: on the CPU it does."""
-        return self.on == "onnxruntime" and self.providers == ["CPUExecutionProvider"]
+        """Whether what is made before a fork works in the child: on the CPU it does, and a client is not connected."""
+        return self.on == "server" or self.providers == ["CPUExecutionProvider"]
 
 
 class _Document(_Table):

@@ -12,7 +12,7 @@ from tasks.vision import text
 from tasks.vision.grouped import Grouped
 from tasks.vision.manifest import Manifest, ModelRefused
 from tasks.vision.model import Model
-from tasks.vision.onnx import OnnxModel
+from tasks.vision.onnx import OnnxModel, providers_of
 from tasks.vision.server import ServedModel
 
 log = logging.getLogger(__name__)
@@ -37,10 +37,12 @@ class Models:
     def load(self) -> None:
         """Load everything that works in a child after a fork. Raises ModelRefused."""
         for found in self._manifests.values():
-            if found.installed and found.run.survives_fork:
-                self.get(found.name)
-            elif not found.installed:
+            if not found.installed:
                 log.warning("models.not_installed model=%s package=%s", found.name, found.package)
+            elif found.run.survives_fork:
+                self.get(found.name)
+            else:
+                providers_of(found)  # a device is opened by each child for itself, but it must be there
         if text.installed():
             self.reader()
         else:

@@ -49,7 +49,7 @@ class OnnxModel:
         return self._manifest
 
     def run(self, pictures: Sequence[Tensor]) -> list[Mapping[str, Tensor]]:
-        if self._manifest.run.batches and len(pictures) > 1:
+        if self._manifest.run.batches and len({picture.shape for picture in pictures}) == 1 < len(pictures):
             return self._run(np.stack(pictures))
         return [answer for picture in pictures for answer in self._run(picture[np.newaxis])]  # not a copy
 
@@ -65,11 +65,8 @@ class OnnxModel:
         return [{name: output[position] for name, output in named.items()} for position in range(len(batch))]
 
 
-def _session(manifest: Manifest) -> onnxruntime.InferenceSession:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = manifest.run.threads  # one: two processes then do twice what the default does
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3  # errors
+def providers_of(manifest: Manifest) -> list[str]:
+    """Those of the manifest's providers that are here. Raises ModelRefused if none is."""
     available = onnxruntime.get_available_providers()
     providers = [provider for provider in manifest.run.providers if provider in available]
     if not providers:
@@ -77,8 +74,16 @@ def _session(manifest: Manifest) -> onnxruntime.InferenceSession:
             f"model {manifest.name}: none of its providers is here ({', '.join(manifest.run.providers)}); "
             f"there are: {', '.join(available)}"
         )
+    return providers
+
+
+def _session(manifest: Manifest) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = manifest.run.threads  # one: two processes then do twice what the default does
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3  # errors
     try:
-        return onnxruntime.InferenceSession(str(manifest.file), options, providers=providers)
+        return onnxruntime.InferenceSession(str(manifest.file), options, providers=providers_of(manifest))
     except ERRORS as exc:
         raise ModelRefused(f"model {manifest.name}: {manifest.file} is no network: {_first_line(exc)}") from exc
 
