@@ -1,23 +1,23 @@
-"""`python -m tests`: all tests; the fault tests, which mostly wait, run beside the others. Exits with 0 if all pass."""
+"""`python -m tests`: all tests, in two processes beside each other, each with its own servers. Exits with 0 if all pass."""
 
 import subprocess
 import sys
 import tempfile
 
-FAULTS = "tests/faults"
+BESIDE = ("tests/faults", "tests/tasks")  # about half of the time, most of which they wait
 PYTEST = (sys.executable, "-m", "pytest", "-p", "no:cacheprovider")
 
 
 def main() -> int:
-    """Show the others as they go, and then what became of the fault tests."""
+    """Show the others as they go, and then what became of those that ran beside them."""
     with tempfile.TemporaryFile() as output:
-        faults = subprocess.Popen([*PYTEST, FAULTS], stdout=output, stderr=subprocess.STDOUT)
+        beside = subprocess.Popen([*PYTEST, *BESIDE], stdout=output, stderr=subprocess.STDOUT)
         try:
-            others = subprocess.run([*PYTEST, f"--ignore={FAULTS}"], check=False).returncode
-            print("\nThe fault tests, which ran beside these:", flush=True)
-            status = faults.wait()
+            others = subprocess.run([*PYTEST, *(f"--ignore={folder}" for folder in BESIDE)], check=False).returncode
+            print(f"\nWhat ran beside these ({', '.join(BESIDE)}):", flush=True)
+            status = beside.wait()
         except KeyboardInterrupt:  # the terminal has told both
-            status = others = faults.wait()
+            status = others = beside.wait()
         output.seek(0)
         sys.stdout.buffer.write(output.read())
     return others or status

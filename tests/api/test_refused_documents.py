@@ -81,9 +81,18 @@ FLAWED: dict[str, tuple[Any, list[str]]] = {
     "circle of two": (steps(a=["b"], b=["a"]), ["/steps"]),
     "circle of five": (steps(a=["e"], b=["a"], c=["b"], d=["c"], e=["d"]), ["/steps"]),
     "step that needs a file and has none": (resize(), ["/steps/thumbs"]),
-    "file of a step that makes none": (
+    "step that waits for another, needs a file and has none": (
         {"steps": {"say": {"kind": "echo"}, "t": {**resize()["steps"]["thumbs"], "use": ["say"]}}},
-        ["/steps/t/use"],
+        ["/steps/t"],
+    ),
+    "gravity without an analysis": (
+        resize(height=32, fit="cover", gravity="face"),
+        ["/steps/thumbs/use"],
+    ),
+    "condition that is none": (step(stop_when="message ="), [f"{SAY}/stop_when"]),
+    "condition on what is not asked for": (
+        {"steps": {"look": {"kind": "image.analyze", "features": ["text"], "stop_when": "faces.count > 0"}}},
+        ["/steps/look/stop_when"],
     ),
     "101 steps": ({"steps": {f"s{n}": {"kind": "echo"} for n in range(MAX_STEPS + 1)}}, ["/steps"]),
     "10,000 steps": ({"steps": {f"s{n}": {"kind": "echo"} for n in range(10_000)}}, ["/steps"]),

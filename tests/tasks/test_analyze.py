@@ -3,15 +3,16 @@
 import random
 import shutil
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
 
-from storage import jobs, removals
+from storage import jobs, likenesses, removals
 from storage.keys import input_key
-from storage.model import Job, JobInput, JobState, Step, StepState, TenantId, new_job_id
+from storage.model import Job, JobInput, JobState, Step, StepId, StepState, TenantId, new_job_id
 from tasks import base
 from tasks.analysis import Analysis
 from tasks.document import parse
@@ -30,6 +31,7 @@ class Bench:
 
     def __init__(self, process: Process, tenant: TenantId) -> None:
         self.process, self.tenant = process, tenant
+        self.jobs: dict[StepId, Job] = {}
 
     def put_in(self, file: bytes, document: dict[str, Any]) -> Job:
         job_id = new_job_id()
@@ -56,7 +58,9 @@ class Bench:
 
     def look(self, file: bytes, *features: str) -> Step:
         job = self.put_in(file, {"steps": {"look": {"kind": "image.analyze", "features": list(features)}}})
-        return self.work_off(job).steps[0]
+        step = self.work_off(job).steps[0]
+        self.jobs[step.id] = job
+        return step
 
 
 @pytest.fixture
@@ -103,6 +107,25 @@ def test_a_photograph_is_described(bench: Bench, chelsea: bytes) -> None:
     assert sum(value**2 for value in told.embedding) == pytest.approx(1, abs=1e-3)
     assert set(told.models) == {feature.value for feature in Feature}
     assert all(used.version and used.licence for used in told.models.values())
+
+
+def test_what_was_seen_finds_the_picture_again(bench: Bench, chelsea: bytes, photos: Path) -> None:
+    def look(file: bytes) -> Step:
+        step = bench.look(file, "phash", "embedding")
+        assert step.state is StepState.SUCCEEDED, step.error
+        return step
+
+    first, other = look(chelsea), look((photos / "coffee.png").read_bytes())
+    with Image.open(BytesIO(chelsea)) as photo:
+        again = look(encoded(photo.convert("RGB").resize((300, 200)), "JPEG", quality=70))
+    with bench.process.database.read(bench.tenant) as tx:
+        rows = tx.sql("SELECT step_id FROM likenesses WHERE tenant_id = %(tenant)s").scalars().all()
+        [seen] = likenesses.of_job(tx, bench.jobs[first.id].id)
+        same = likenesses.duplicates(tx, seen, limit=10, max_distance=6)
+        nearest = likenesses.nearest(tx, seen, limit=10, least=0.0)
+    assert set(rows) == {first.id, other.id, again.id}
+    assert [match.job_id for match in same] == [bench.jobs[again.id].id]
+    assert [match.job_id for match in nearest] == [bench.jobs[again.id].id, bench.jobs[other.id].id]
 
 
 def test_a_face_is_found_where_it_is(bench: Bench, photos: Path) -> None:
