@@ -1,4 +1,4 @@
-"""`python -m tests`: all tests, in two processes beside each other, each with its own servers. Exits with 0 if all pass."""
+"""`python -m tests`: all tests, in two processes beside each other, with servers of their own. 0 if all pass."""
 
 import subprocess
 import sys
