@@ -1,6 +1,6 @@
 """`/v1/jobs/{id}/cancel`, `/retry` and DELETE: what a job's owner decides about its end."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
@@ -17,10 +17,10 @@ from storage import jobs, replays, retention, stops
 from storage.errors import ObjectStoreUnavailable, StepsNotRetried
 from storage.keys import job_prefix
 from storage.model import TERMINAL_JOB_STATES, Job, JobId, Json, Principal
-from tasks.document import nearest, params_flaws
-from tasks.errors import Flaw
+from tasks.document import STEP_FIELDS, nearest, params_flaws, parse
+from tasks.errors import Flaw, InvalidDocument
 from tasks.names import KINDS
-from tasks.values import escape, merged
+from tasks.values import MAX_FLAWS, escape, merged
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
@@ -93,7 +93,7 @@ def _cancel(service: Service, caller: Principal, job_id: JobId) -> Job:
 
 def _retry(service: Service, caller: Principal, job_id: JobId, wish: RetryRequest) -> Job:
     with service.database.begin(caller.tenant_id) as tx:
-        steps = jobs.params_of(tx, job_id)
+        steps = jobs.asked_of(tx, job_id)
         if not steps:
             raise not_found("job")
         params = _patched(steps, wish, service.settings.max_job_bytes)
@@ -119,8 +119,8 @@ def _as_it_stands(service: Service, caller: Principal, job_id: JobId) -> Job:
     return job
 
 
-def _patched(steps: Mapping[str, tuple[str, Json]], wish: RetryRequest, most_bytes: int) -> dict[str, Json]:
-    """The parameters of the steps that the wish changes, checked as at the submission."""
+def _patched(steps: Mapping[str, jobs.Asked], wish: RetryRequest, most_bytes: int) -> dict[str, Json]:
+    """The parameters of the steps that the wish changes, checked as at the submission, with all that stands on them."""
     made: dict[str, Json] = {}
     flaws: list[Flaw] = []
     for name, patch in wish.steps.items():
@@ -128,17 +128,39 @@ def _patched(steps: Mapping[str, tuple[str, Json]], wish: RetryRequest, most_byt
         if name not in steps:
             flaws.append(Flaw(pointer=at, detail=f"the job has no such step{nearest(name, steps)}"))
             continue
-        kind_name, params = steps[name]
-        kind = KINDS.get(kind_name)
+        kind = KINDS.get(steps[name].kind)
         if kind is None:
-            flaws.append(Flaw(pointer=at, detail=f"its kind {kind_name} is not installed here any more"))
+            flaws.append(Flaw(pointer=at, detail=f"its kind {steps[name].kind} is not installed here any more"))
             continue
-        made[name] = merged(params, patch)
+        detail = "stays as it was submitted: a retry changes parameters only"
+        flaws += [Flaw(pointer=f"{at}/{field}", detail=detail) for field in sorted({*STEP_FIELDS} & {*patch})]
+        changes = {field: value for field, value in patch.items() if field not in STEP_FIELDS}
+        made[name] = merged(steps[name].params, changes)
         flaws += params_flaws(kind, made[name], at)
         if len(to_json(made[name])) > most_bytes:
             flaws.append(
                 Flaw(pointer=at, detail=f"its parameters would be larger than {most_bytes} bytes, the limit here")
             )
+    if not flaws and made:
+        flaws += _relation_flaws(steps, made)
     if flaws:
-        raise Refused(422, "invalid_request", FLAWED, flaws=flaws)
+        raise Refused(422, "invalid_request", FLAWED, flaws=flaws[:MAX_FLAWS])
     return made
+
+
+def _relation_flaws(steps: Mapping[str, jobs.Asked], made: Mapping[str, Json]) -> Sequence[Flaw]:
+    """What is wrong with the job's document as the patch leaves it."""
+    document = {
+        name: {
+            **made.get(name, asked.params),
+            "kind": asked.kind,
+            "use": asked.use,
+            **({"stop_when": asked.stop_when} if asked.stop_when else {}),
+        }
+        for name, asked in steps.items()
+    }
+    try:
+        parse({"steps": document})
+    except InvalidDocument as exc:
+        return exc.flaws
+    return ()

@@ -10,7 +10,7 @@ from kombu.exceptions import OperationalError
 
 from scheduler import epoch
 from scheduler.errors import BrokerUnavailable
-from storage.model import Runnable
+from storage.runnable import Runnable
 from tasks.names import KINDS, Kind
 
 ANSWER_SECONDS = 3  # a broker that says nothing for this long is away

@@ -27,8 +27,8 @@ WITH ended AS (
   UPDATE steps
   SET state = %(state)s, error = %(error)s::jsonb, lease_until = NULL,
       failures = failures + CASE WHEN %(counts)s AND %(outcome)s IN ('failed', 'retried') THEN 1 ELSE 0 END,
-      result = CASE WHEN %(state)s IN ('retrying', 'queued') THEN COALESCE(%(result)s::jsonb, result)
-                    ELSE %(result)s::jsonb END,  -- what earlier attempts have done is kept for the next one
+      result = CASE WHEN %(state)s = 'succeeded' THEN %(result)s::jsonb
+                    ELSE COALESCE(%(result)s::jsonb, result) END,  -- what earlier attempts have done is kept, and shown
       losses = losses + CASE WHEN %(outcome)s = 'lost' THEN 1 ELSE 0 END,
       progress = CASE WHEN %(state)s = 'succeeded' THEN 1 ELSE progress END,
       published_at = CASE WHEN %(state)s = 'queued' THEN NULL ELSE published_at END,
@@ -55,7 +55,7 @@ WHERE tenant_id = %(tenant)s AND id = %(job)s
 RETURNING state, finished_at IS NOT NULL AS done, stop_as
 """
 
-_FORGET_OUTPUTS = """
+FORGET_OUTPUTS = """
 UPDATE steps SET result = result - 'outputs'
 WHERE tenant_id = %(tenant)s AND job_id = %(job)s AND jsonb_typeof(result) = 'object'
 """
@@ -105,7 +105,7 @@ def end_steps(
     if row.done:
         news = [*news, (f"job.{state}", {})]
         if row.stop_as in (JobState.CANCELED, JobState.FAILED):
-            tx.sql(_FORGET_OUTPUTS, job=job_id)
+            tx.sql(FORGET_OUTPUTS, job=job_id)
             removals.plan(tx, job_id, outputs_only=True)
     events.append(tx, job_id, news)
     return state

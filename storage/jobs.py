@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import func, select
 
@@ -49,6 +49,15 @@ WITH job AS (
 )
 SELECT created_at, deadline_at, pg_notify('millrace_events', %(job)s), pg_notify('millrace_ready', '') FROM job
 """
+
+
+class Asked(NamedTuple):
+    """A step as the job's document has it."""
+
+    kind: str
+    params: Json
+    use: list[str]
+    stop_when: Json
 
 
 def insert(tx: Tx, new: NewJob) -> Job:
@@ -113,11 +122,11 @@ def find(tx: Tx, job_id: JobId) -> Job | None:
     return _job(row, _steps_of(tx, job_id))
 
 
-def params_of(tx: Tx, job_id: JobId) -> dict[str, tuple[str, Json]]:
-    """Kind and parameters of the job's steps by name; none if the tenant has no such job."""
-    asked = select(steps.c.name, steps.c.kind, steps.c.params)
+def asked_of(tx: Tx, job_id: JobId) -> dict[str, Asked]:
+    """What the job's document asked of its steps, by name; none if the tenant has no such job."""
+    asked = select(steps.c.name, steps.c.kind, steps.c.params, steps.c.uses, steps.c.stop_when)
     rows = tx.execute(asked.where(steps.c.tenant_id == tx.tenant_id, steps.c.job_id == job_id))
-    return {row.name: (row.kind, row.params) for row in rows}
+    return {row.name: Asked(row.kind, row.params, row.uses, row.stop_when) for row in rows}
 
 
 def is_terminal(tx: Tx, job_id: JobId) -> bool | None:

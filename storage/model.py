@@ -276,26 +276,17 @@ class Claim:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Used:
-    """A finished step whose result the claimed step may use; `attempt` is the one that succeeded."""
+    """A finished step whose result the claimed step may use; `attempt` is the one that succeeded.
+
+    `file_from`: the step whose output it worked on; None: the job's own file.
+    """
 
     step_id: StepId
     name: str
     kind: str
     attempt: int
     result: Json
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Runnable:
-    """A step that may run now, as the relay needs it to send the hint; `losses` of workers it has had."""
-
-    tenant_id: TenantId
-    job_id: JobId
-    step_id: StepId
-    kind: str
-    queue: str
-    priority: int
-    losses: int = 0
+    file_from: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

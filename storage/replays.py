@@ -69,7 +69,11 @@ WHERE tenant_id = %(tenant)s AND id = %(job)s
 
 _MATCHING = """
 FROM steps
-WHERE tenant_id = %(tenant)s AND state = 'failed' AND (%(kind)s::text IS NULL OR kind = %(kind)s)
+WHERE tenant_id = %(tenant)s AND state = 'failed'
+  AND NOT EXISTS (  -- a condition that holds is an outcome, not a failure
+    SELECT FROM jobs WHERE jobs.tenant_id = steps.tenant_id AND jobs.id = steps.job_id AND stop_as = 'failed'
+  )
+  AND (%(kind)s::text IS NULL OR kind = %(kind)s)
   AND (%(fingerprint)s::text IS NULL OR error ->> 'fingerprint' = %(fingerprint)s)
   AND (%(code)s::text IS NULL OR error ->> 'code' = %(code)s)
   AND (%(after)s::timestamptz IS NULL OR finished_at >= %(after)s)

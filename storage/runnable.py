@@ -5,7 +5,21 @@ from dataclasses import dataclass
 from typing import Any
 
 from storage.database import PlatformTx
-from storage.model import Claim, JobId, Runnable, StepId, TenantId
+from storage.model import Claim, JobId, StepId, TenantId
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Runnable:
+    """A step that may run now, as the relay needs it to send the hint; `losses` of workers it has had."""
+
+    tenant_id: TenantId
+    job_id: JobId
+    step_id: StepId
+    kind: str
+    queue: str
+    priority: int
+    losses: int = 0
+
 
 _MAKE_DUE = """
 WITH due AS (

@@ -1,5 +1,6 @@
 """A step from claim to end. Only the holder of the newest attempt may write; the job's row is locked first, always."""
 
+import json
 from dataclasses import asdict
 from typing import Any
 
@@ -51,7 +52,7 @@ UPDATE jobs SET state = 'running', started_at = clock_timestamp() WHERE tenant_i
 """
 
 _USED = """
-SELECT id, name, kind, attempt, result FROM steps
+SELECT id, name, kind, attempt, file_from, result FROM steps
 WHERE tenant_id = %(tenant)s AND job_id = %(job)s AND name = ANY(%(names)s) ORDER BY position
 """
 
@@ -78,6 +79,12 @@ RETURNING name
 
 _PROGRESS = """
 UPDATE steps SET progress = %(progress)s
+WHERE tenant_id = %(tenant)s AND id = %(step)s AND attempt = %(attempt)s AND state = 'running'
+RETURNING id
+"""
+
+_KEEP = """
+UPDATE steps SET result = %(result)s::jsonb
 WHERE tenant_id = %(tenant)s AND id = %(step)s AND attempt = %(attempt)s AND state = 'running'
 RETURNING id
 """
@@ -135,6 +142,13 @@ def report(tx: Tx, claim: Claim, progress: float, data: Json) -> None:
     if job.stop_as is not None:
         raise JobStopping(claim.job_id)
     events.append(tx, claim.job_id, [("step.progress", {"step": claim.name, "progress": progress, **data})])
+
+
+def keep(tx: Tx, claim: Claim, result: Json) -> None:
+    """Note what a running step has done so far, for its next attempt. Raises LeaseLost."""
+    lock_job(tx, claim.job_id)
+    if not _fenced(tx, _KEEP, claim, result=None if result is None else json.dumps(result)).all():
+        raise LeaseLost(f"{claim.step_id} attempt {claim.attempt}")
 
 
 def check(tx: Tx, claim: Claim) -> None:
@@ -215,7 +229,14 @@ def _used(tx: Tx, job_id: JobId, names: list[str]) -> tuple[Used, ...]:
         return ()
     rows = tx.sql(_USED, job=job_id, names=names)
     return tuple(
-        Used(step_id=StepId(row.id), name=row.name, kind=row.kind, attempt=row.attempt, result=row.result)
+        Used(
+            step_id=StepId(row.id),
+            name=row.name,
+            kind=row.kind,
+            attempt=row.attempt,
+            file_from=row.file_from,
+            result=row.result,
+        )
         for row in rows
     )
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from storage import events
 from storage.database import PlatformTx, Tx
-from storage.ending import News, canceled_news, end_attempt, end_steps, error_json, lock_job
+from storage.ending import FORGET_OUTPUTS, News, canceled_news, end_attempt, end_steps, error_json, lock_job
 from storage.errors import JobEnded
 from storage.model import Claim, JobId, JobState, Json, Outcome, PublicError, StepState, TenantId
 from storage.steps import STOPPED
@@ -38,7 +38,8 @@ def reject(tx: Tx, claim: Claim, result: Json) -> None:
     error = PublicError(code=claim.stop_when.code, message=claim.stop_when.message)
     end_attempt(tx, claim, StepState.FAILED, Outcome.FAILED, result=result, error=error)
     news: News = [("step.failed", {"step": claim.name, "attempt": claim.attempt, "error": asdict(error)})]
-    if job.stop_as == JobState.CANCELED:  # which withholds its outputs, too
+    if job.stop_as == JobState.CANCELED:  # it ends as its owner was told; its outputs go, and are not shown until then
+        tx.sql(FORGET_OUTPUTS, job=claim.job_id)
         end_steps(tx, claim.job_id, news, ended=1, unmet=1)
     else:
         _stop(tx, claim.job_id, JobState.FAILED, reason=error, news=news, ended=1)

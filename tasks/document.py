@@ -4,6 +4,7 @@ import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
+from types import MappingProxyType
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -16,7 +17,7 @@ from tasks.errors import Flaw, InvalidDocument
 from tasks.names import KINDS, MAX_STEPS, TEMPLATES, Kind, Priority
 from tasks.params import NAME_PATTERN
 from tasks.spec import JobSpec, StepSpec
-from tasks.values import MAX_FLAWS, escape
+from tasks.values import MAX_FLAWS, escape, storable
 
 MAX_METADATA_BYTES = 16_384
 MAX_FIELDS = 64  # of a step: more than any kind has
@@ -25,7 +26,15 @@ MAX_DEADLINE_SECONDS = 30 * 86_400
 MAX_UNIQUE_KEY = 255
 MAX_TTL_SECONDS = 30 * 86_400
 _FIELDS = ("template", "steps", "priority", "metadata", "deadline_seconds", "unique_key", "unique")
-_STEP_FIELDS = ("kind", "use", "stop_when")
+STEP_FIELDS = ("kind", "use", "stop_when")
+MEANT = {
+    "nsfw": "moderation",
+    "ocr": "text",
+    "faces": "face",
+    "centre": "center",
+    "hash": "phash",
+    "vector": "embedding",
+}
 _STOP_FIELDS = ("condition", "code", "message")
 _CODE = re.compile(r"[a-z][a-z0-9_]{0,63}")
 MAX_STOP_MESSAGE = 1000
@@ -64,15 +73,17 @@ def params_flaws(kind: Kind, params: Any, at: str) -> list[Flaw]:
     return checked if isinstance(checked, list) else []
 
 
-def nearest(word: str, known: Iterable[str]) -> str:
-    """A hint such as "; did you mean 'steps'?", or nothing if no known word is near."""
-    found = difflib.get_close_matches(word[:100], list(known), n=1, cutoff=0.6)
+def nearest(word: str, known: Iterable[str], meant: Mapping[str, str] = MappingProxyType({})) -> str:
+    """A hint such as "; did you mean 'steps'?", or nothing if no known word is near; `meant` knows other names."""
+    lower = word[:100].lower()
+    found = [meant[lower]] if meant.get(lower) in (known := list(known)) else []
+    found = found or difflib.get_close_matches(lower, known, n=1, cutoff=0.6)
     return f"; did you mean {found[0]!r}?" if found else ""
 
 
 def flaws_of(exc: ValidationError, model: type[BaseModel], at: str) -> list[Flaw]:
     """What pydantic found, as our flaws; an unknown field names the nearest right one."""
-    errors = exc.errors(include_url=False, include_input=False)[:MAX_FLAWS]
+    errors = exc.errors(include_url=False)[:MAX_FLAWS]
     return [_flaw(error, model, at) for error in errors]
 
 
@@ -120,7 +131,7 @@ def _step(
         hint = nearest(str(step.get("kind", "")), kinds)
         flaws.append(Flaw(pointer=f"{at}/kind", detail=f"there is no such kind{hint}; there are: {_list(kinds)}"))
         return None
-    given = {field: value for field, value in step.items() if field not in _STEP_FIELDS}
+    given = {field: value for field, value in step.items() if field not in STEP_FIELDS}
     checked = _checked(kind, given, at)
     if isinstance(checked, list):
         flaws += checked
@@ -155,6 +166,8 @@ def _stop_when(at: str, step: str, given: Any, flaws: list[Flaw]) -> StopWhen | 
     message = fields.get("message", f"the result of step {step!r} met its stop_when: {condition.text}")
     if not isinstance(code, str) or not _CODE.fullmatch(code):
         flaws.append(Flaw(pointer=f"{at}/code", detail="must be 1 to 64 of a-z 0-9 _, beginning with a letter"))
+    if storable(fields) != fields:
+        flaws.append(Flaw(pointer=at, detail="has a NUL or half of a surrogate pair, which cannot be stored"))
     if not isinstance(message, str) or not 1 <= len(message) <= MAX_STOP_MESSAGE:
         flaws.append(Flaw(pointer=f"{at}/message", detail=f"must be a string of 1 to {MAX_STOP_MESSAGE} characters"))
     return None if len(flaws) > before else StopWhen(condition=condition.text, code=code, message=message)
@@ -246,7 +259,10 @@ def _flaw(error: ErrorDetails, model: type[BaseModel], at: str) -> Flaw:
         known = list(_fields_of(_model_at(model, path[:-1])))
         hint = nearest(str(path[-1]), known) or (f"; there are: {_list(known)}" if known else "")
         return Flaw(pointer=at + pointer, detail=f"unknown field{hint}")
-    return Flaw(pointer=at + pointer, detail=error["msg"].removeprefix("Value error, "))
+    hint = ""
+    if error["type"] in ("enum", "literal_error") and isinstance(error["input"], str):
+        hint = nearest(error["input"], re.findall(r"'([^']+)'", error["ctx"]["expected"]), MEANT)
+    return Flaw(pointer=at + pointer, detail=error["msg"].removeprefix("Value error, ") + hint)
 
 
 def _model_at(model: type[BaseModel], path: list[int | str]) -> type[BaseModel]:

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from tasks.analysis import Analysis
-from tasks.params import Echo, HttpCall, ImageAnalyze, ImageResize
+from tasks.params import Echo, Feature, HttpCall, ImageAnalyze, ImageResize
 from tasks.params import Params as Params  # for kinds of other packages
 
 MAX_STEPS = 100
@@ -91,7 +91,8 @@ class Kind:
 
 
 def _told_by_analysis(params: ImageAnalyze) -> frozenset[str]:
-    return frozenset(feature.value for feature in params.features)
+    always = Analysis.model_fields.keys() - set(Feature)
+    return frozenset(always | {feature.value for feature in params.features})
 
 
 _BUILT_IN = (
@@ -105,6 +106,7 @@ _BUILT_IN = (
         makes_files=True,
         soft_time_limit=110,
         time_limit=120,
+        tells=lambda _: frozenset({"outputs"}),
         focus=lambda params: params.focus,
     ),
     Kind(
@@ -117,6 +119,8 @@ _BUILT_IN = (
         needs_file=True,
         soft_time_limit=280,  # a page of small print takes a minute to read
         time_limit=300,
+        retry_by_code={code: Retry(max_attempts=1) for code in ("feature_not_installed", "answer_too_large")},
+        max_result_bytes=1_048_576,
         result=Analysis,
         tells=_told_by_analysis,
     ),
@@ -127,6 +131,7 @@ _BUILT_IN = (
         run="tasks.call:run",
         queue=Queue.CALLS,
         retry=Retry(max_attempts=5),
+        tells=lambda _: frozenset({"status", "body"}),
     ),
     Kind(
         name="echo",

@@ -9,8 +9,6 @@ from tasks.errors import Flaw
 from tasks.spec import StepSpec
 from tasks.values import escape
 
-ALWAYS_TOLD = frozenset({"picture", "models", "partial", "errors"})  # by every analysis
-
 
 def related(specs: Sequence[StepSpec], at: str, flaws: list[Flaw]) -> list[StepSpec]:
     """The steps with `file_from`; adds what is wrong between them, which are right by themselves, to the flaws.
@@ -50,9 +48,9 @@ def _flaws(spec: StepSpec, by_name: Mapping[str, StepSpec], at: str) -> Iterator
             )
             yield Flaw(pointer=f"{at}/use", detail=detail)
     if spec.stop_when is not None and spec.kind.tells is not None:
-        told = spec.kind.tells(spec.checked) | ALWAYS_TOLD
+        told = spec.kind.tells(spec.checked)
         for root in sorted(conditions.parse(spec.stop_when.condition).roots - told):
-            detail = f"speaks of {root!r}, which is not among the features of this step"
+            detail = f"speaks of {root!r}, which this step's result will not have; it has: {', '.join(sorted(told))}"
             yield Flaw(pointer=f"{at}/stop_when", detail=detail)
 
 

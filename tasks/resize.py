@@ -35,10 +35,15 @@ def run(work: Work, params: ImageResize) -> Json:
 
 
 def _focus(work: Work, variant: VariantParams) -> tuple[Box, ...]:
-    """The boxes that an earlier analysis has found of what the variant's gravity speaks of."""
-    feature = ImageResize.GRAVITIES.get(variant.gravity)
-    told = [used.result[feature] for used in work.used if isinstance(used.result, dict) and feature in used.result]
-    boxes = [found["box"] for found in (told[0] if told else ())]
+    """The boxes that an analysis of the same file has found of what the variant's gravity speaks of."""
+    if (feature := ImageResize.GRAVITIES.get(variant.gravity)) is None:
+        return ()
+    of_this_file = [used.result for used in work.used if used.file_from == work.claim.file_from]
+    told = [result[feature] for result in of_this_file if isinstance(result, dict) and feature in result]
+    if not told:
+        message = f"no step that this one uses could say where the {feature} are in its picture"
+        raise StepFailed("focus_unknown", message)
+    boxes = [found["box"] for found in told[0]]
     return tuple((box["x"], box["y"], box["x"] + box["width"], box["y"] + box["height"]) for box in boxes)
 
 

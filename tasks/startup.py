@@ -2,7 +2,8 @@
 
 import os
 import sys
-from typing import Any
+import traceback
+from typing import Any, NoReturn
 
 from celery.signals import worker_init
 
@@ -25,5 +26,12 @@ def _start(sender: Any, **_: object) -> None:
                 base.loaded(prepare)(known)
         process.configure(known, process.worker_name(str(sender)))
     except (StorageError, TasksError) as exc:
-        sys.stderr.write(f"error: {exc}\n")
-        sys.exit(os.EX_CONFIG)
+        _refuse(str(exc))
+    except Exception as exc:  # noqa: BLE001 - the edge: Celery would swallow it, and work on with half a start
+        traceback.print_exc()
+        _refuse(f"the worker could not be made ready: {exc!r}")
+
+
+def _refuse(reason: str) -> NoReturn:
+    sys.stderr.write(f"error: {reason}\n")
+    sys.exit(os.EX_CONFIG)

@@ -33,10 +33,10 @@ class Source:
 class Work:
     """One attempt at a step. Use as a context manager: its local files live until the block ends."""
 
-    def __init__(self, process: Process, claim: Claim) -> None:
+    def __init__(self, process: Process, claim: Claim, additions: list[Addition]) -> None:
         self.process = process
         self.claim = claim
-        self.additions: list[Addition] = []
+        self._additions = additions  # the caller's, who writes them
         self._has_saved = False
         process.scratch.mkdir(mode=0o700, exist_ok=True)
         self._folder = tempfile.TemporaryDirectory(prefix=f"{claim.step_id}-", dir=process.scratch)
@@ -85,7 +85,18 @@ class Work:
 
     def on_success(self, add: Addition) -> None:
         """Have something written in the transaction in which the step succeeds, if it does."""
-        self.additions.append(add)
+        self._additions.append(add)
+
+    def keep(self, result: Json) -> None:
+        """Have the next attempt begin with this, should the process die before this one ends; None forgets it.
+
+        A database that is away holds up nothing. Raises LeaseLost.
+        """
+        try:
+            with self.process.database.begin(self.claim.tenant_id) as tx:
+                steps.keep(tx, self.claim, storable(result))
+        except DatabaseUnavailable as exc:
+            log.warning("step.not_kept step=%s reason=%s", self.claim.step_id, exc)
 
     def progress(self, fraction: float, data: Mapping[str, Json] | None = None) -> None:
         """Tell those who watch how far the step is, 0..1; it is a checkpoint, too.

@@ -1,7 +1,7 @@
 """From a network's tensors to what a feature answers: names with scores, boxes as shares of the upright picture."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, assert_never
 
 import numpy as np
@@ -21,22 +21,38 @@ Corners = NDArray[np.float32]  # [n, 4]: left, top, right, bottom, as shares of 
 
 def decode(serves: Serves, outputs: Mapping[str, Tensor], picture: Picture, wanted: Input) -> Json:
     """What the feature answers. Raises ModelFailed if the outputs are not what the decoder reads."""
+    if not all(np.isfinite(output).all() for output in _read_of(serves, outputs)):
+        raise ModelFailed("the network's answer is not finite")
     try:
-        match serves.decoder:
-            case Decoder.CLASSES:
-                return _classes(outputs[serves.output], serves)
-            case Decoder.SHARES:
-                return _shares(outputs[serves.output], serves)
-            case Decoder.VECTOR:
-                return _vector(outputs[serves.output])
-            case Decoder.SSD:
-                return _ssd(outputs, serves, picture, wanted)
-            case Decoder.YUNET:
-                return _yunet(outputs, serves, picture, wanted)
-            case _ as never:
-                assert_never(never)
+        with np.errstate(all="ignore"):  # what overflows is no finite box, and refused as such
+            return _decoded(serves, outputs, picture, wanted)
     except (KeyError, IndexError, ValueError) as exc:
         raise ModelFailed(f"the outputs do not fit the decoder {serves.decoder}: {exc}") from exc
+
+
+def _decoded(serves: Serves, outputs: Mapping[str, Tensor], picture: Picture, wanted: Input) -> Json:
+    match serves.decoder:
+        case Decoder.CLASSES:
+            return _classes(outputs[serves.output], serves)
+        case Decoder.SHARES:
+            return _shares(outputs[serves.output], serves)
+        case Decoder.VECTOR:
+            return _vector(outputs[serves.output])
+        case Decoder.SSD:
+            return _ssd(outputs, serves, picture, wanted)
+        case Decoder.YUNET:
+            return _yunet(outputs, serves, picture, wanted)
+        case _ as never:
+            assert_never(never)
+
+
+def _read_of(serves: Serves, outputs: Mapping[str, Tensor]) -> Iterable[Tensor]:
+    """The outputs in which a number that is none would be taken for an answer."""
+    if serves.output:
+        return [outputs[serves.output]] if serves.output in outputs else []
+    if serves.decoder is Decoder.SSD:  # boxes that nobody is sure of may be anything
+        return [output for output in outputs.values() if output.shape[-1] != 4]
+    return outputs.values()
 
 
 def rounded(value: float) -> float:
@@ -58,7 +74,9 @@ def _shares(scores: Tensor, serves: Serves) -> Json:
 
 def _vector(vector: Tensor) -> Json:
     length = float(np.linalg.norm(vector))
-    return [float(f"{value:.5g}") for value in (vector / length if length else vector).tolist()]
+    if length == 0:
+        raise ModelFailed("the network's vector has no direction")
+    return [float(f"{value:.5g}") for value in (vector / length).tolist()]
 
 
 def _ssd(outputs: Mapping[str, Tensor], serves: Serves, picture: Picture, wanted: Input) -> Json:

@@ -20,16 +20,16 @@ from tasks.vision.picture import Picture, Pixels
 OURS = ("millrace", importlib.metadata.version("millrace"), "Apache-2.0")
 ZXING = ("zxing-cpp", importlib.metadata.version("zxing-cpp"), "Apache-2.0")
 
-# Features that need no network: the function, how many pixels of the longer side it is to have, and whose it is. The
-# hashes are those of the libraries only if nothing but the decoder has shrunk the picture before.
-BY_FUNCTION: Mapping[Feature, tuple[Callable[[Pixels], Json], int, tuple[str, str, str]]] = {
-    Feature.CODES: (codes.codes, 2000, ZXING),
-    Feature.COLORS: (colors.colors, 512, OURS),
-    Feature.BLURHASH: (blurhash.blurhash, 1024, OURS),
-    Feature.PHASH: (phash.phash, 1024, OURS),
-    Feature.QUALITY: (quality.quality, 1024, OURS),
+# Features that need no network: the function, and whose it is.
+BY_FUNCTION: Mapping[Feature, tuple[Callable[[Pixels], Json], tuple[str, str, str]]] = {
+    Feature.CODES: (codes.codes, ZXING),
+    Feature.COLORS: (colors.colors, OURS),
+    Feature.BLURHASH: (blurhash.blurhash, OURS),
+    Feature.PHASH: (phash.phash, OURS),
+    Feature.QUALITY: (quality.quality, OURS),
 }
-TEXT_SIDE = 2000
+DETAILED = frozenset({Feature.TEXT, Feature.CODES})
+DETAIL = 2000  # pixels of the longer side, for these
 
 EXTRAS = {Feature.MODERATION: "moderation", Feature.TEXT: "text"}
 
@@ -45,7 +45,8 @@ class Look:
         """Decode the picture. Raises ImageRejected."""
         self._models = models
         self._outputs: dict[str, tuple[Mapping[str, Tensor], float]] = {}
-        self.picture: Picture = picture.read(file, [_scale(feature, models) for feature in features], limits)
+        detail = 0 if DETAILED.isdisjoint(features) else DETAIL
+        self.picture: Picture = picture.read(file, models.inputs(), limits, detail=detail)
 
     def answer(self, feature: Feature) -> tuple[Json, ModelUsed]:
         """What the feature says of the picture, and by what.
@@ -54,11 +55,10 @@ class Look:
         """
         began = time.perf_counter()
         if feature in BY_FUNCTION:
-            function, side, by = BY_FUNCTION[feature]
-            pixels = self.picture.pixels(side if feature is Feature.CODES else None)
-            return function(pixels), _used(by, began)
+            function, by = BY_FUNCTION[feature]
+            return function(self._pixels(feature)), _used(by, began)
         if feature is Feature.TEXT and text.installed():
-            found: Json = self._models.reader().read(self.picture.pixels(TEXT_SIDE))
+            found: Json = self._models.reader().read(self._pixels(feature))
             return found, _used((text.NAME, text.VERSION, text.LICENCE), began)
         manifest = self._models.serving(feature)
         if manifest is None:
@@ -71,19 +71,15 @@ class Look:
         )
         return value, used
 
+    def _pixels(self, feature: Feature) -> Pixels:
+        return self.picture.detail(DETAIL) if feature in DETAILED else self.picture.pixels()
+
     def _run(self, manifest: Manifest) -> tuple[Mapping[str, Tensor], float]:
         if manifest.name not in self._outputs:
             began = time.perf_counter()
             (outputs,) = self._models.get(manifest.name).run([self.picture.tensor(manifest.input)])
             self._outputs[manifest.name] = outputs, _milliseconds(began)
         return self._outputs[manifest.name]
-
-
-def _scale(feature: Feature, models: Models) -> picture.Scale:
-    if feature in BY_FUNCTION:
-        return picture.for_side(BY_FUNCTION[feature][1])
-    manifest = models.serving(feature)
-    return picture.for_side(TEXT_SIDE) if manifest is None else picture.for_input(manifest.input)
 
 
 def _used(by: tuple[str, str, str], began: float) -> ModelUsed:

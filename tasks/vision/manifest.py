@@ -29,6 +29,9 @@ class Decoder(StrEnum):
     SHARES = "shares"  # a probability for each name, all of them told
 
 
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+
 class _Table(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -50,8 +53,8 @@ class Input(_Table):
     fit: Literal["crop", "stretch", "pad"] = "stretch"
     share: Annotated[float, Field(gt=0, le=1)] = 1.0
     resample: Literal["bilinear", "bicubic", "plain"] = "bilinear"
-    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    divisor: float = 1.0
+    mean: tuple[Finite, Finite, Finite] = (0.0, 0.0, 0.0)
+    divisor: Annotated[Finite, Field(gt=0)] = 1.0
     recompressed: bool = False
 
     @property
@@ -159,6 +162,8 @@ def read_folder(folder: Path) -> list[Manifest]:
     if not folder.is_dir():
         raise ModelRefused(f"MODELS_DIR: there is no folder {folder}")
     found = [read(path) for path in sorted(folder.glob("*.toml"))]
+    if not found:
+        raise ModelRefused(f"MODELS_DIR: there is no manifest (*.toml) in {folder}")
     served: dict[str, str] = {}
     for manifest in found:
         for feature in manifest.features:
@@ -197,7 +202,10 @@ def read(path: Path) -> Manifest:
 
 
 def _folder_of(package: str) -> Path | None:
-    spec = importlib.util.find_spec(package)
+    try:
+        spec = importlib.util.find_spec(package)
+    except (ImportError, ValueError):  # of a parent that is not there, or no name at all
+        return None
     return Path(spec.origin).parent if spec and spec.origin else None
 
 

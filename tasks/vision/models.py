@@ -10,7 +10,7 @@ from tasks.settings import WorkerSettings
 from tasks.vision import manifest as manifests
 from tasks.vision import text
 from tasks.vision.grouped import Grouped
-from tasks.vision.manifest import Manifest, ModelRefused
+from tasks.vision.manifest import Input, Manifest, ModelRefused
 from tasks.vision.model import Model
 from tasks.vision.onnx import OnnxModel, providers_of
 from tasks.vision.server import ServedModel
@@ -47,10 +47,17 @@ class Models:
             self.reader()
         else:
             log.warning("models.not_installed model=%s package=rapidocr", text.NAME)
+        for found in self._manifests.values():
+            if found.installed:
+                log.info("models.ready model=%s features=%s", found.name, ",".join(found.features))
 
     def serving(self, feature: str) -> Manifest | None:
         """The network that serves a feature; None if none does, or the package with its file is not installed."""
         return next((m for m in self._manifests.values() if feature in m.features and m.installed), None)
+
+    def inputs(self) -> list[Input]:
+        """What the networks of all features want to see."""
+        return [found.input for found in self._manifests.values() if found.features]
 
     def get(self, name: str) -> Model:
         """A network by its name. Raises ModelRefused if there is none, or it cannot be loaded."""

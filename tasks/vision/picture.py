@@ -1,6 +1,7 @@
 """A picture as the networks see it: decoded once, shrunk while it is read, shared by all who look at it."""
 
-from collections.abc import Callable, Iterable
+import math
+from collections.abc import Iterable
 from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
@@ -15,25 +16,33 @@ from tasks.vision.manifest import Input
 from tasks.vision.model import Tensor
 
 Pixels = NDArray[np.uint8]
-Scale = Callable[[int, int], float]
 
+# Hashes, colours and the like want as many pixels as this, whatever the networks are.
+NETWORKS = Input(name="", width=640, height=640, fit="pad")
 BACKGROUND = "#ffffff"  # stands behind transparent pixels
 CHANNELS = {"rgb": (0, 1, 2), "bgr": (2, 1, 0)}
 RESAMPLE = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
 
 class Picture:
-    """Upright sRGB pixels, perhaps smaller than the file's; `width` and `height` are the full ones, upright."""
+    """Upright sRGB pixels of one decode, in two sizes; `width` and `height` are the full ones, upright.
 
-    def __init__(self, image: Image.Image, width: int, height: int) -> None:
-        self._image = image
+    `small` is for networks, `detail` for those who read letters and codes; both may be the same.
+    """
+
+    def __init__(self, small: Image.Image, detail: Image.Image, width: int, height: int) -> None:
+        self._small, self._detail = small, detail
         self.width, self.height = width, height
         self._tensors: dict[tuple[object, ...], Tensor] = {}
 
-    def pixels(self, longest: int | None = None) -> Pixels:
-        """[height, width, 3] of 0..255, RGB; shrunk where its longer side is above `longest`."""
-        image, longer = self._image, max(self._image.size)
-        if longest is not None and longer > longest:
+    def pixels(self) -> Pixels:
+        """[height, width, 3] of 0..255, RGB, as small as networks want it."""
+        return np.asarray(self._small)
+
+    def detail(self, longest: int) -> Pixels:
+        """The same for readers of small print, at most `longest` pixels on the longer side."""
+        image, longer = self._detail, max(self._detail.size)
+        if longer > longest:
             across, down = (max(1, round(side * longest / longer)) for side in image.size)
             image = image.resize((across, down), Image.Resampling.BILINEAR, reducing_gap=2.0)
         return np.asarray(image)
@@ -42,51 +51,57 @@ class Picture:
         """The picture as a network takes it, without a batch axis."""
         key = tuple(wanted.model_dump(exclude={"name"}).values())
         if key not in self._tensors:
-            self._tensors[key] = _tensor(self._image, wanted)
+            self._tensors[key] = _tensor(self._small, wanted)
         return self._tensors[key]
 
     def placed(self, x: float, y: float, wanted: Input) -> tuple[float, float]:
         """Where a point of the tensor (shares 0..1 of it) lies in the picture (shares of it; may be outside)."""
-        across, down = _window(self._image.size, wanted)
+        across, down = _window(self._small.size, wanted)
         return (1 - across) / 2 * _centred(wanted) + x * across, (1 - down) / 2 * _centred(wanted) + y * down
 
 
-def read(file: Path | BinaryIO, scales: Iterable[Scale], limits: Limits) -> Picture:
-    """Decode a picture no larger than the most demanding of the `scales` needs, see `for_input` and `for_side`.
+def read(file: Path | BinaryIO, inputs: Iterable[Input], limits: Limits, *, detail: int = 0) -> Picture:
+    """Decode a picture once, no larger than all of the inputs need, or the `detail` of so many pixels a side.
 
-    Raises ImageRejected.
+    The inputs are those of all networks that might look, not only of those that will: so what one sees, and says, does
+    not depend on who else is asked. Raises ImageRejected.
     """
     with opened(file, limits) as (image, found), refusing(limits):
-        scale = min(1.0, max((of(found.width, found.height) for of in scales), default=0.0))
-        source = imaging.decode(image, found.format, scale / imaging.CASCADE_RATIO)
-        pixels = source.level.image
-        if (factor := int(max(pixels.size) / max(source.width * scale, source.height * scale, 1))) > 1:
-            pixels = pixels.reduce(factor)
-        pixels = colours.flattened(colours.srgb(pixels, source.profile), BACKGROUND)
-        turn = imaging.TURNS.get(source.orientation)
-        upright = (pixels if turn is None else pixels.transpose(turn)).convert("RGB")
-    return Picture(upright, source.width, source.height)
+        factor = _factor(max(_scale(found.width, found.height, wanted) for wanted in (NETWORKS, *inputs)))
+        finer = min(factor, _factor(detail / max(found.width, found.height))) if detail else factor
+        source = imaging.decode(image, found.format, 1 / finer / imaging.CASCADE_RATIO)
+        # Both are made of what the decoder gave: averages of averages would be rounded twice.
+        small = _upright(source, factor)
+        larger = _upright(source, finer) if finer < factor else small
+    return Picture(small, larger, source.width, source.height)
 
 
-def for_input(wanted: Input) -> Scale:
+def _upright(source: imaging.Source, factor: int) -> Image.Image:
+    """The decoded picture with its sides divided by the factor, as people see it."""
+    pixels = source.level.image
+    left = round(factor * max(pixels.size) / max(source.width, source.height))
+    if left > 1:
+        pixels = pixels.reduce(left)
+    pixels = colours.flattened(colours.srgb(pixels, source.profile), BACKGROUND)
+    turn = imaging.TURNS.get(source.orientation)
+    return (pixels if turn is None else pixels.transpose(turn)).convert("RGB")
+
+
+def _factor(scale: float) -> int:
+    """The largest power of two by which a side may be divided that is needed at this scale."""
+    return int(2 ** max(0, math.floor(math.log2(1 / scale)))) if scale > 0 else 1
+
+
+def _scale(width: int, height: int, wanted: Input) -> float:
     """How much smaller than the file a picture may be for this input: 1 is the full size."""
     across, down = wanted.reach
-
-    def scale(width: int, height: int) -> float:
-        match wanted.fit:
-            case "crop":
-                return max(across, down) / min(width, height)
-            case "stretch":
-                return max(across / width, down / height)
-            case "pad":
-                return min(across / width, down / height)
-
-    return scale
-
-
-def for_side(longest: int) -> Scale:
-    """The same for readers that want so many pixels on the longer side."""
-    return lambda width, height: longest / max(width, height)
+    match wanted.fit:
+        case "crop":
+            return max(across, down) / min(width, height)
+        case "stretch":
+            return max(across / width, down / height)
+        case "pad":
+            return min(across / width, down / height)
 
 
 def _centred(wanted: Input) -> float:

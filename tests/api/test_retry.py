@@ -7,7 +7,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from storage.model import Job
+from storage.model import Job, JobInput
 from tests.api.conftest import Api
 from tests.api.refusing import assert_problem
 from tests.api.storing import put_output, sweep
@@ -197,3 +197,32 @@ def test_a_large_wish_is_refused(api: Api) -> None:
     job = failed(api)
     answer = retry(api, job, {"steps": {"say": {"message": "x" * 2_000_000}}})
     assert_problem(answer.status_code, answer.headers, answer.json(), (413, "too_large"))
+
+
+def test_a_patch_is_checked_with_all_that_stands_on_the_step(api: Api) -> None:
+    face = {"name": "a", "width": 9, "height": 9, "fit": "cover", "gravity": "face"}
+    document = {
+        "steps": {
+            "look": {"kind": "image.analyze", "features": ["faces", "quality"], "stop_when": "faces.count > 9"},
+            "cut": {"kind": "image.resize", "use": ["look"], "variants": [face]},
+        }
+    }
+    file = JobInput(key="k", filename="f", content_type="image/png", bytes=1)
+    job = put_in(api.database, api.acme.tenant, document, file)
+    fail(api, start(api, job, "look"))
+    answer = api.acme.ask("POST", f"/v1/jobs/{job.id}/retry", json={"steps": {"look": {"features": ["quality"]}}})
+    assert answer.status_code == 422
+    assert {flaw["pointer"] for flaw in answer.json()["errors"]} == {"/steps/cut/use", "/steps/look/stop_when"}
+    assert states(api, job) == {"look": "failed", "cut": "canceled"}
+    answer = api.acme.ask("POST", f"/v1/jobs/{job.id}/retry", json={"steps": {"look": {"features": ["faces"]}}})
+    assert (answer.status_code, states(api, job)["look"]) == (202, "queued")
+
+
+@pytest.mark.parametrize("field", ["stop_when", "use", "kind"])
+@pytest.mark.parametrize("value", [None, "echo"])
+def test_what_is_no_parameter_stays_as_it_was(api: Api, field: str, value: Any) -> None:
+    job = failed(api)
+    answer = api.acme.ask("POST", f"/v1/jobs/{job.id}/retry", json={"steps": {"say": {field: value}}})
+    assert answer.status_code == 422
+    flaw = answer.json()["errors"][0]
+    assert (flaw["pointer"], "stays as it was submitted" in flaw["detail"]) == (f"/steps/say/{field}", True)

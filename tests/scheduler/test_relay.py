@@ -15,7 +15,8 @@ from scheduler.errors import BrokerUnavailable
 from scheduler.hints import Hints
 from storage import losses, queues, steps
 from storage.database import Database
-from storage.model import PublicError, Runnable, TenantId
+from storage.model import PublicError, TenantId
+from storage.runnable import Runnable
 from tests.documents import CHAIN, ECHO, put_in, take, taken
 from tests.waiting import until
 

@@ -9,6 +9,7 @@ from storage import events, jobs, removals, replays, steps, stops
 from storage.database import Database
 from storage.errors import JobStopping, LeaseLost
 from storage.model import Claim, Job, JobState, PublicError, StepState, TenantId
+from storage.replays import DeadLetterFilter
 from tests.documents import put_in, taken
 
 CHECK = {"kind": "echo", "stop_when": {"condition": "message == 'bad'", "code": "was_bad", "message": "it was bad"}}
@@ -118,6 +119,32 @@ def test_a_cancel_that_came_first_stays_one(
     reject(check)
     found = now(database, tenant, job)
     assert (found.state, states(found)["check"]) == (JobState.CANCELED, StepState.FAILED)
+
+
+def test_outputs_of_a_canceled_job_are_forgotten_at_once(
+    database: Database, tenant: TenantId, reject: Callable[[Claim], None]
+) -> None:
+    both = {"steps": {**BESIDE["steps"], "slow": {"kind": "echo"}}}
+    job = put_in(database, tenant, both)
+    with database.begin(tenant) as tx:
+        steps.succeed(tx, taken(database, tenant, job, "beside"), MADE)
+    check = taken(database, tenant, job, "check")
+    taken(database, tenant, job, "slow")
+    with database.begin(tenant) as tx:
+        stops.cancel(tx, job.id)
+    reject(check)
+    found = now(database, tenant, job)
+    assert (found.state, found.stopping, found.steps[1].result) == (JobState.RUNNING, JobState.CANCELED, {})
+
+
+def test_a_rejection_is_no_dead_letter(database: Database, tenant: TenantId, reject: Callable[[Claim], None]) -> None:
+    reject(taken(database, tenant, put_in(database, tenant, BESIDE), "check"))
+    broken = put_in(database, tenant, BESIDE)
+    with database.begin(tenant) as tx:
+        steps.fail(tx, taken(database, tenant, broken, "check"), WHY)
+    with database.read(tenant) as tx:
+        assert [found.newest_job for found in replays.dead_letters(tx, DeadLetterFilter(), limit=10)] == [broken.id]
+        assert replays.matching_jobs(tx, DeadLetterFilter()) == []  # the rest of it still runs
 
 
 def test_a_job_that_expires_meanwhile_is_withheld_all_the_same(

