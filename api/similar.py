@@ -1,6 +1,7 @@
 """`/v1/similar`: pictures of the tenant that look like that of a job, or are the same again."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
@@ -21,7 +22,7 @@ from api.service import Service, Serving
 from storage import jobs, likenesses
 from storage.database import Database, Tx
 from storage.likenesses import Look, Match, Nearest
-from storage.model import JobId, TenantId
+from storage.model import JobId, Principal, TenantId
 from tasks.errors import Flaw
 from tasks.params import NAME_PATTERN
 
@@ -40,6 +41,7 @@ class SimilarPicture(Document):
 
     job: str
     step: str
+    filename: Annotated[str | None, Field(description="of the job's file, as it was sent")]
     score: Annotated[float, Field(ge=0, le=1)]
     distance: Annotated[int | None, Field(ge=0, le=64)]
     links: Links
@@ -157,7 +159,9 @@ async def index(
         most=None if job else DEFAULT_DISTANCE if max_distance is None else max_distance,
     )
     look, found = await searches.find(caller.tenant_id, wish)
-    page = SimilarPage(data=[_picture(service, match) for match in found], model=look.model if job else None)
+    names = await service.blocking(_filenames, service, caller, found)
+    data = [_picture(service, match, names.get(match.job_id)) for match in found]
+    page = SimilarPage(data=data, model=look.model if job else None)
     return Response(page.model_dump_json(), media_type="application/json")
 
 
@@ -192,11 +196,17 @@ def _look(tx: Tx, wish: Wish) -> Look:
     raise Refused(404, f"no_{feature}", f"{whose} has no {feature}, or not yet{there}")
 
 
-def _picture(service: Service, match: Match) -> SimilarPicture:
+def _filenames(service: Service, caller: Principal, found: Sequence[Match]) -> dict[JobId, str]:
+    with service.database.read(caller.tenant_id) as tx:
+        return jobs.filenames(tx, [match.job_id for match in found])
+
+
+def _picture(service: Service, match: Match, filename: str | None) -> SimilarPicture:
     at = f"{service.settings.public_url}/v1/jobs/{match.job_id}"
     return SimilarPicture(
         job=match.job_id,
         step=match.step,
+        filename=filename,
         score=round(match.score, 6),
         distance=match.distance,
         links=Links(self=at, events=f"{at}/events"),

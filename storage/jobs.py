@@ -129,6 +129,13 @@ def asked_of(tx: Tx, job_id: JobId) -> dict[str, Asked]:
     return {row.name: Asked(row.kind, row.params, row.uses, row.stop_when) for row in rows}
 
 
+def filenames(tx: Tx, job_ids: Sequence[JobId]) -> dict[JobId, str]:
+    """What the clients called the files of these jobs, where they have one."""
+    asked = select(jobs.c.id, jobs.c.input["filename"].astext.label("filename"))
+    rows = tx.execute(asked.where(jobs.c.tenant_id == tx.tenant_id, jobs.c.id.in_(job_ids)))
+    return {JobId(row.id): row.filename for row in rows if row.filename is not None}
+
+
 def is_terminal(tx: Tx, job_id: JobId) -> bool | None:
     """Whether the job has ended; None if the tenant has no such job."""
     found = tx.execute(select(jobs.c.finished_at).where(jobs.c.tenant_id == tx.tenant_id, jobs.c.id == job_id))

@@ -68,6 +68,7 @@ def show(console: Console, found: Sequence[Similar]) -> None:
     """Print one line per picture."""
     by_hash = any(one.distance is not None for one in found)
     columns = [
+        Column(title="photo", cut=True, most=24),
         Column(title="job"),
         Column(title="step"),
         Column(title="score", right=True),
@@ -77,5 +78,6 @@ def show(console: Console, found: Sequence[Similar]) -> None:
 
 
 def _cells(one: Similar, by_hash: bool) -> list[Cell]:
-    cells = [Cell(text=printable(one.job)), Cell(text=printable(one.step)), Cell(text=f"{one.score:.3f}")]
+    photo = Cell(text=printable(one.filename or ""))
+    cells = [photo, Cell(text=printable(one.job)), Cell(text=printable(one.step)), Cell(text=f"{one.score:.3f}")]
     return [*cells, Cell(text=str(one.distance))] if by_hash else cells

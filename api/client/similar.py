@@ -19,6 +19,7 @@ class Similar:
     score: float
     distance: int | None
     model: str | None
+    filename: str | None = None
     raw: Document = field(repr=False, default_factory=dict)
 
 
@@ -29,5 +30,11 @@ def similar(document: Any) -> list[Similar]:
 
 def _similar(it: Document, model: str | None) -> Similar:
     return Similar(
-        job=it["job"], step=it["step"], score=float(it["score"]), distance=it["distance"], model=model, raw=it
+        job=it["job"],
+        step=it["step"],
+        score=float(it["score"]),
+        distance=it["distance"],
+        model=model,
+        filename=it.get("filename"),
+        raw=it,
     )

@@ -49,6 +49,7 @@ def test_similar_pictures_come_most_similar_first_without_the_picture_itself(api
     assert [one["score"] for one in document["data"]] == pytest.approx([score for _, score in truth], abs=1e-5)
     first = document["data"][0]
     assert (first["step"], first["distance"]) == ("look", None)
+    assert first["filename"] is None
     assert api.acme.get(first["links"]["self"]).json()["id"] == first["job"]
     validator(made(), "SimilarPage").validate(document)
 
@@ -237,11 +238,11 @@ def test_the_client_finds_similar_pictures_and_duplicates(api: Api, gallery: Gal
 def test_the_command_lists_what_it_found(api: Api, gallery: Gallery) -> None:
     job, other = gallery.hang([[1.0] * DIMENSIONS] * 2, phash=2**63)
     assert [line.split() for line in run(api, job).stdout.splitlines()] == [
-        ["job", "step", "score"],
+        ["photo", "job", "step", "score"],
         [other, "look", "1.000"],
     ]
     assert [line.split() for line in run(api, "--duplicates", job).stdout.splitlines()] == [
-        ["job", "step", "score", "bits"],
+        ["photo", "job", "step", "score", "bits"],
         [other, "look", "1.000", "0"],
     ]
     assert json.loads(run(api, job, "--json").stdout)["job"] == other
@@ -254,3 +255,14 @@ def test_the_command_lists_what_it_found(api: Api, gallery: Gallery) -> None:
     for arguments in (["--duplicates", "--min-score", "0.5"], ["--max-distance", "3"], ["--limit", "0"]):
         assert run(api, job, *arguments).exit_code == 2
     assert "  millrace similar --duplicates " in run(api, "--help").stdout
+
+
+def test_the_files_name_is_told(api: Api, gallery: Gallery) -> None:
+    job, other = gallery.hang(random_vectors(2, seed=9))
+    with api.database.platform() as tx:
+        named = (
+            """UPDATE jobs SET input = '{"key": "k", "filename": "cat.png", "content_type": "image/png", "bytes": 1}'"""
+        )
+        tx.sql(named + " WHERE id = %(id)s", id=other)
+    assert [one["filename"] for one in ask(api.acme, job=job).json()["data"]] == ["cat.png"]
+    assert [one["filename"] for one in ask(api.acme, job=other).json()["data"]] == [None]
