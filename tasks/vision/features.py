@@ -17,7 +17,7 @@ from tasks.vision.model import Tensor
 from tasks.vision.models import Models
 from tasks.vision.picture import Picture, Pixels
 
-OURS = ("millrace", importlib.metadata.version("millrace"), "Apache-2.0")
+OURS = ("millrace", "1", "Apache-2.0")  # raised when an answer changes
 ZXING = ("zxing-cpp", importlib.metadata.version("zxing-cpp"), "Apache-2.0")
 
 # Features that need no network: the function, and whose it is.

@@ -154,7 +154,7 @@ def test_what_cannot_be_read_for_sure_is_left_out(reader: Reader) -> None:
 
 
 @pytest.mark.parametrize(
-    ("width", "height"), [(1, 1), (1, 3000), (3000, 1), (8, 3000), (3000, 8), (9, 9), (700, 60), (40, 400), (31, 33)]
+    ("width", "height"), [(1, 1), (1, 3000), (3000, 1), (8, 900), (3000, 8), (9, 9), (700, 60), (40, 200), (31, 33)]
 )
 def test_a_picture_of_any_size_without_text_has_none(reader: Reader, width: int, height: int) -> None:
     assert reader.read(np.full((height, width, 3), 200, np.uint8)) == []
