@@ -59,6 +59,7 @@ def actuator(tmp_path: Path) -> Iterator[Processes]:
     made = Processes(tmp_path / "workers", tmp_path / "log", {**os.environ})
     made.begin()
     yield made
+    made.begin()  # a scaler that has stopped leaves its replicas to the next one
     made.stop_all(warm_seconds=1, grace_seconds=0)
 
 
