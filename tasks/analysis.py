@@ -125,15 +125,15 @@ class Analysis(_Told):
     picture: Size
     labels: Annotated[list[Named] | None, Field(description="ImageNet classes")] = None
     objects: Annotated[list[Found] | None, Field(description="COCO classes, each with its box")] = None
-    faces: list[Face] | None = None
+    faces: Annotated[list[Face] | None, Field(description="boxes and landmarks; nobody is recognised")] = None
     moderation: Annotated[dict[str, Share] | None, Field(description="`nsfw` and `safe`")] = None
-    text: list[Line] | None = None
+    text: Annotated[list[Line] | None, Field(description="lines of print in reading order, with their words")] = None
     embedding: Annotated[list[float] | None, Field(description="1280 numbers, of length 1 together")] = None
-    codes: list[Code] | None = None
+    codes: Annotated[list[Code] | None, Field(description="QR and bar codes with their content")] = None
     colors: Annotated[list[Named] | None, Field(description="`name` is #rrggbb, `score` its share")] = None
-    blurhash: str | None = None
+    blurhash: Annotated[str | None, Field(description="BlurHash of 4 by 3 waves: a placeholder to show at once")] = None
     phash: Annotated[str | None, Field(pattern=r"^[0-9a-f]{16}$", description="DCT hash of 64 bits")] = None
-    quality: Quality | None = None
+    quality: Annotated[Quality | None, Field(description="sharpness and exposure")] = None
     models: dict[str, ModelUsed]
     partial: bool
     errors: dict[str, FeatureError]

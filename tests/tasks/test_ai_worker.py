@@ -85,15 +85,26 @@ def tampered(tmp_path: Path) -> str:
     return str(folder)
 
 
-def test_a_worker_with_a_wrong_network_says_so_and_does_not_start(env: Mapping[str, str], tampered: str) -> None:
+def refusal(env: Mapping[str, str], models: str) -> str:
+    """What a worker says that does not start."""
     command = [sys.executable, "-m", "celery", "-A", "tasks.app", "worker", "-n", "wrong@%h", *AI]
-    ended = subprocess.run(
-        command, env={**env, "MODELS_DIR": tampered}, capture_output=True, text=True, timeout=60, check=False
-    )
+    given = {**env, "MODELS_DIR": models}
+    ended = subprocess.run(command, env=given, capture_output=True, text=True, timeout=60, check=False)
     assert ended.returncode == os.EX_CONFIG
     [line] = [line for line in ended.stderr.splitlines() if line.startswith("error:")]
+    return line
+
+
+def test_a_worker_with_a_wrong_network_says_so_and_does_not_start(env: Mapping[str, str], tampered: str) -> None:
+    line = refusal(env, tampered)
     assert "model yunet" in line
     assert "has the SHA-256" in line
+
+
+def test_a_worker_that_cannot_be_made_ready_for_whatever_reason_says_so(env: Mapping[str, str], tampered: str) -> None:
+    manifest = Path(tampered) / "yunet-2023mar.toml"
+    manifest.write_text(manifest.read_text().replace('file = "', 'file = "\\u0000'))
+    assert "ValueError('embedded null byte')" in refusal(env, tampered)
 
 
 def test_a_worker_of_another_queue_does_not_mind(worker: Worker, env: Mapping[str, str], tampered: str) -> None:

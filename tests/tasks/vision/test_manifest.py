@@ -112,6 +112,17 @@ def test_a_folder_that_is_missing_is_refused(tmp_path: Path) -> None:
         Models(tmp_path / "none")
 
 
+def test_a_folder_without_a_manifest_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelRefused, match="there is no manifest"):
+        Models(tmp_path)
+
+
+@pytest.mark.parametrize("package", ["not_there", "no.such", "..", "a\\u0000b"])
+def test_a_package_that_is_no_package_is_one_that_is_not_installed(change: Change, package: str) -> None:
+    models = Models(change('file = "', f'package = "{package}"\nfile = "'))
+    assert models.serving("labels") is None
+
+
 def test_two_networks_for_one_feature_are_refused(change: Change) -> None:
     folder = change("version", "version")
     (folder / "z.toml").write_text(LITE.read_text().replace('name = "efficientnet-lite0"', 'name = "z"'))
