@@ -13,9 +13,10 @@ from storage.objects.settings import ObjectSettings
 from tasks.process import Process
 from tasks.settings import WorkerSettings
 from tests.sink import Sink, sink
+from tests.tasks.looking import bench, chelsea, folder
 from tests.tasks.working import env, read, relaying, worker
 
-__all__ = ["env", "read", "relaying", "worker"]  # fixtures of the tests with a real worker
+__all__ = ["bench", "chelsea", "env", "folder", "read", "relaying", "worker"]  # fixtures of several tests
 
 
 @pytest.fixture

@@ -3,90 +3,19 @@
 import random
 import shutil
 from dataclasses import replace
-from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 import pytest
-from PIL import Image
 
-from storage import jobs, likenesses, removals
+from storage import likenesses
 from storage.errors import ObjectStoreUnavailable
-from storage.keys import input_key
-from storage.model import Job, JobInput, JobState, Step, StepId, StepState, TenantId, new_job_id
-from tasks import analyze, base
+from storage.model import JobState, StepState
+from tasks import analyze
 from tasks.analysis import Analysis
-from tasks.document import parse
-from tasks.names import KINDS
 from tasks.params import Feature
-from tasks.process import Process
 from tasks.settings import MODELS_DIR
-from tasks.submit import submit
+from tests.tasks.looking import Bench, break_objects
 from tests.tasks.samples import encoded, one_of_each, painted
-
-SMALL = "ssdlite-mobilenet-v2-coco.toml"
-
-
-class Bench:
-    """Jobs on one file, done by hand."""
-
-    def __init__(self, process: Process, tenant: TenantId) -> None:
-        self.process, self.tenant = process, tenant
-        self.jobs: dict[StepId, Job] = {}
-
-    def put_in(self, file: bytes, document: dict[str, Any]) -> Job:
-        job_id = new_job_id()
-        key = input_key(self.tenant, job_id)
-        self.process.objects.upload(key, file, content_type="image/png")
-        given = JobInput(key=key, filename="it.png", content_type="image/png", bytes=len(file))
-        with self.process.database.begin(self.tenant) as tx:
-            removals.plan(tx, job_id, due_in_seconds=60)
-            return submit(tx, parse(document), job_id=job_id, file=given).job
-
-    def work_off(self, job: Job) -> Job:
-        """Try every step once, in order."""
-        for step in job.steps:
-            with self.process.database.begin(self.tenant) as tx:
-                tx.sql("UPDATE steps SET state = 'queued' WHERE id = %(step)s AND state = 'retrying'", step=step.id)
-            try:
-                base.perform(self.process, KINDS[step.kind], self.tenant, job.id, step.id)
-            except base.StepUnsuccessful:
-                continue
-        with self.process.database.read(self.tenant) as tx:
-            found = jobs.find(tx, job.id)
-        assert found is not None
-        return found
-
-    def look(self, file: bytes, *features: str) -> Step:
-        job = self.put_in(file, {"steps": {"look": {"kind": "image.analyze", "features": list(features)}}})
-        step = self.work_off(job).steps[0]
-        self.jobs[step.id] = job
-        return step
-
-
-@pytest.fixture
-def bench(process: Process, tenant: TenantId) -> Bench:
-    return Bench(process, tenant)
-
-
-@pytest.fixture
-def chelsea(photos: Path) -> bytes:
-    return (photos / "chelsea.png").read_bytes()
-
-
-@pytest.fixture
-def folder(bench: Bench, tmp_path: Path) -> Path:
-    """A copy of MODELS_DIR that the bench uses from now on."""
-    made = tmp_path / "models"
-    shutil.copytree(MODELS_DIR, made)
-    bench.process = replace(bench.process, settings=replace(bench.process.settings, models_dir=made))
-    return made
-
-
-def break_objects(folder: Path) -> None:
-    """A manifest that promises a size which the network throws at."""
-    text = (MODELS_DIR / SMALL).read_text()
-    (folder / SMALL).write_text(text.replace("height = 300", "height = 290"))
 
 
 def test_a_photograph_is_described(bench: Bench, chelsea: bytes) -> None:
@@ -108,25 +37,6 @@ def test_a_photograph_is_described(bench: Bench, chelsea: bytes) -> None:
     assert sum(value**2 for value in told.embedding) == pytest.approx(1, abs=1e-3)
     assert set(told.models) == {feature.value for feature in Feature}
     assert all(used.version and used.licence for used in told.models.values())
-
-
-def test_what_was_seen_finds_the_picture_again(bench: Bench, chelsea: bytes, photos: Path) -> None:
-    def look(file: bytes) -> Step:
-        step = bench.look(file, "phash", "embedding")
-        assert step.state is StepState.SUCCEEDED, step.error
-        return step
-
-    first, other = look(chelsea), look((photos / "coffee.png").read_bytes())
-    with Image.open(BytesIO(chelsea)) as photo:
-        again = look(encoded(photo.convert("RGB").resize((300, 200)), "JPEG", quality=70))
-    with bench.process.database.read(bench.tenant) as tx:
-        rows = tx.sql("SELECT step_id FROM likenesses WHERE tenant_id = %(tenant)s").scalars().all()
-        [seen] = likenesses.of_job(tx, bench.jobs[first.id].id)
-        same = likenesses.duplicates(tx, seen, limit=10, max_distance=6)
-        nearest = likenesses.nearest(tx, seen, limit=10, least=0.0)
-    assert set(rows) == {first.id, other.id, again.id}
-    assert [match.job_id for match in same] == [bench.jobs[again.id].id]
-    assert [match.job_id for match in nearest] == [bench.jobs[again.id].id, bench.jobs[other.id].id]
 
 
 def test_a_face_is_found_where_it_is(bench: Bench, photos: Path) -> None:
@@ -258,87 +168,6 @@ def test_an_answer_that_no_row_should_carry_is_left_out(
     told = Analysis.model_validate(step.result)
     assert (step.state, list(told.errors), told.labels is not None) == (StepState.SUCCEEDED, ["embedding"], True)
     assert told.errors["embedding"].code == "answer_too_large"
-
-
-def test_the_boxes_of_another_picture_do_not_steer_a_crop(bench: Bench, photos: Path) -> None:
-    crop = {"kind": "image.resize", "variants": [{"name": "c", "width": 300, "height": 512, "fit": "cover"}]}
-    cut = {"name": "a", "width": 100, "height": 100, "fit": "cover", "gravity": "face", "format": "png"}
-    document = {
-        "steps": {
-            "crop": crop,
-            "other": {"kind": "image.analyze", "features": ["faces"], "use": ["crop"]},
-            "look": {"kind": "image.analyze", "features": ["faces"]},
-            "avatar": {"kind": "image.resize", "use": ["other", "look"], "variants": [cut]},
-            "see": {"kind": "image.analyze", "features": ["faces"], "use": ["avatar"]},
-        }
-    }
-    job = bench.work_off(bench.put_in(encoded(wide_astronaut(photos), "PNG"), document))
-    assert job.state is JobState.SUCCEEDED, job.error
-    assert [len(step.result["faces"]) for step in job.steps if step.name in ("other", "look", "see")] == [0, 1, 1]
-
-
-def test_a_crop_around_what_nobody_could_look_for_fails(bench: Bench, folder: Path, chelsea: bytes) -> None:
-    break_objects(folder)
-    cut = {"name": "a", "width": 9, "height": 9, "fit": "cover", "gravity": "objects"}
-    document = {
-        "steps": {
-            "look": {"kind": "image.analyze", "features": ["objects", "colors"]},
-            "cut": {"kind": "image.resize", "use": ["look"], "variants": [cut]},
-        }
-    }
-    job = bench.put_in(chelsea, document)
-    found = [bench.work_off(job) for _ in range(3)][-1]
-    assert [step.state for step in found.steps] == [StepState.SUCCEEDED, StepState.FAILED]
-    assert found.steps[1].error is not None
-    assert found.steps[1].error.code == "focus_unknown"
-
-
-def test_a_rejected_picture_ends_its_job(bench: Bench, chelsea: bytes) -> None:
-    variants = [{"name": "v", "width": 50, "format": "png"}]
-    document = {
-        "steps": {
-            "look": {"kind": "image.analyze", "features": ["objects"], "stop_when": 'objects[*].name contains "cat"'},
-            "thumbs": {"kind": "image.resize", "use": ["look"], "variants": variants},
-        }
-    }
-    found = bench.work_off(bench.put_in(chelsea, document))
-    assert (found.state, found.withheld) == (JobState.FAILED, True)
-    assert found.error is not None
-    assert found.error.code == "objects_rejected"
-    assert [step.state for step in found.steps] == [StepState.FAILED, StepState.CANCELED]
-
-
-def test_a_crop_shows_the_face(bench: Bench, photos: Path) -> None:
-    def avatar(name: str, gravity: str) -> dict[str, Any]:
-        size = {"width": 100, "height": 100, "fit": "cover", "gravity": gravity, "format": "png"}
-        return {"name": name, **size}
-
-    wide = encoded(wide_astronaut(photos), "PNG")
-    document = {
-        "steps": {
-            "look": {"kind": "image.analyze", "features": ["faces"]},
-            "cut": {
-                "kind": "image.resize",
-                "use": ["look"],
-                "variants": [avatar("face", "face"), avatar("mid", "center")],
-            },
-            "see": {"kind": "image.analyze", "features": ["faces"], "use": ["cut"]},
-        }
-    }
-    job = bench.work_off(bench.put_in(wide, document))
-    assert job.state is JobState.SUCCEEDED, job.error
-    cut = job.steps[1]
-    made = {output["name"]: output["bytes"] for output in cut.result["outputs"]}
-    assert made["face"] > made["mid"] * 2, "the middle is a plain colour, the face is not"
-    [face] = job.steps[2].result["faces"]
-    assert 0.3 < face["box"]["x"] + face["box"]["width"] / 2 < 0.7
-
-
-def wide_astronaut(photos: Path) -> Image.Image:
-    with Image.open(photos / "astronaut.png") as photo:
-        wide = Image.new("RGB", (2000, 512), (90, 90, 90))
-        wide.paste(photo.convert("RGB"), (1488, 0))
-    return wide
 
 
 def broken(seed: int) -> bytes:
