@@ -46,27 +46,32 @@ class Relay:
     async def _shut(self) -> None:
         if self._server is not None:
             self._server.close()
-        for writer in self._writers:
-            writer.transport.abort()
-        while self._writers:
+        while self._writers:  # again and again: one that was being opened may come late
+            for writer in self._writers:
+                writer.transport.abort()
             await asyncio.sleep(0)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        both = {writer}
+        self._writers |= both
         try:
             far_reader, far_writer = await asyncio.open_connection(*self._target)
+            both.add(far_writer)
+            self._writers |= both
+            await asyncio.gather(self._there(reader, writer, far_writer), self._back(far_reader, writer))
         except OSError:
-            writer.close()
-            return
-        both = {writer, far_writer}
-        self._writers |= both
-        await asyncio.gather(self._there(reader, writer, far_writer), self._back(far_reader, writer))
-        far_writer.close()
-        self._writers -= both
+            writer.transport.abort()
+        finally:
+            for one in both:
+                one.close()
+                with contextlib.suppress(OSError):
+                    await one.wait_closed()
+            self._writers -= both
 
     async def _there(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, far_writer: asyncio.StreamWriter
     ) -> None:
-        with contextlib.suppress(ConnectionError):
+        with contextlib.suppress(OSError):
             while data := await reader.read(65_536):
                 if self.lost and self.lost in data:
                     writer.transport.abort()  # before the database can answer
@@ -76,9 +81,9 @@ class Relay:
             far_writer.write_eof()  # not close: what is unread then would reset the connection, and lose what was sent
 
     async def _back(self, far_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(ConnectionError):
+        with contextlib.suppress(OSError):
             while data := await far_reader.read(65_536):
-                with contextlib.suppress(ConnectionError):
+                with contextlib.suppress(OSError):
                     writer.write(data)
                     await writer.drain()
         writer.close()
