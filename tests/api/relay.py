@@ -20,7 +20,8 @@ class Relay:
         self._writers: set[asyncio.StreamWriter] = set()
         self._server: asyncio.Server | None = None
         self.port = 0
-        self.lost: bytes | None = None  # the answer to what holds these bytes never comes: the connection breaks
+        # The answer to what holds the second bytes never comes on a connection that has sent the first: it breaks.
+        self.lost: tuple[bytes, bytes] | None = None
         self.swallow = False  # neither do these bytes reach the database
         self.mend()
 
@@ -71,9 +72,12 @@ class Relay:
     async def _there(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, far_writer: asyncio.StreamWriter
     ) -> None:
+        begun = False
         with contextlib.suppress(OSError):
             while data := await reader.read(65_536):
-                if self.lost and self.lost in data:
+                first, second = self.lost or (b"", b"")
+                begun = begun or (bool(first) and first in data)
+                if begun and second and second in data:
                     writer.transport.abort()  # before the database can answer
                     data = b"" if self.swallow else data
                 far_writer.write(data)
