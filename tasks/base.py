@@ -142,7 +142,7 @@ def _attempt(process: Process, kind: Kind, run: Run | None, claim: Claim) -> tup
         message = "the file that this step works on is gone from the store"
         return ends.for_good(claim, PublicError(code="file_missing", message=message))
     except MemoryError:
-        return ends.out_of_memory(process, kind, claim, time.monotonic() - began)
+        return ends.out_of_memory(process, kind, claim, additions, ran=time.monotonic() - began)
     except Exception as exc:  # noqa: BLE001 - the edge of the work: whatever a kind raises is logged and written down
         error, wish = ends.reason(kind, claim, exc)
         return ends.again(kind, claim, error, wish, additions, ran=time.monotonic() - began)

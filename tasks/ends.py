@@ -120,14 +120,16 @@ def again(
     return End(write=retry, again=True), error
 
 
-def out_of_memory(process: Process, kind: Kind, claim: Claim, ran: float) -> tuple[End, PublicError | None]:
+def out_of_memory(
+    process: Process, kind: Kind, claim: Claim, additions: Sequence[Addition], *, ran: float
+) -> tuple[End, PublicError | None]:
     """A child of its own dies, as a step that lost its worker; in a pool of threads it is a failure like others."""
     log.error("step.out_of_memory step=%s kind=%s mib=%s", claim.step_id, kind.name, kind.memory_mib)
     error = PublicError(
         code=MEMORY, message=f"the step needed more memory than its kind may take ({kind.memory_mib} MiB)"
     )
     if not process.is_child:
-        return again(kind, claim, error, ran=ran)
+        return again(kind, claim, error, None, additions, ran=ran)
 
     def lose(tx: Tx) -> None:
         losses.lose(tx, claim, error, only_if_expired=False)
