@@ -19,7 +19,7 @@ from storage.keys import job_prefix
 from storage.model import TERMINAL_JOB_STATES, Job, JobId, Json, Principal
 from tasks.document import STEP_FIELDS, nearest, params_flaws, parse
 from tasks.errors import Flaw, InvalidDocument
-from tasks.names import KINDS
+from tasks.names import TENANT_KINDS
 from tasks.values import MAX_FLAWS, escape, merged
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
@@ -128,7 +128,7 @@ def _patched(steps: Mapping[str, jobs.Asked], wish: RetryRequest, most_bytes: in
         if name not in steps:
             flaws.append(Flaw(pointer=at, detail=f"the job has no such step{nearest(name, steps)}"))
             continue
-        kind = KINDS.get(steps[name].kind)
+        kind = TENANT_KINDS.get(steps[name].kind)
         if kind is None:
             flaws.append(Flaw(pointer=at, detail=f"its kind {steps[name].kind} is not installed here any more"))
             continue

@@ -16,7 +16,8 @@ from api.schemas import event_document
 from api.service import Service, Serving
 from storage import events, jobs
 from storage.errors import DatabaseUnavailable
-from storage.model import TERMINAL_JOB_STATES, Event, JobId, Principal
+from storage.events import Event
+from storage.model import TERMINAL_JOB_STATES, JobId, Principal
 
 STILL_HERE = ": still here\n\n"
 PAGE = 1000  # events read at once

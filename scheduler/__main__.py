@@ -11,10 +11,13 @@ from pathlib import Path
 import click
 
 from scheduler import settings
-from scheduler.errors import SchedulerError
-from scheduler.loop import Loop, keep
+from scheduler.errors import ConfigurationError, SchedulerError
+from scheduler.loop import Loop, keep, pause_seconds
 from storage.database import Database
 from storage.errors import StorageError
+from tasks.errors import TasksError
+
+log = logging.getLogger(__name__)
 
 WARM_SECONDS = 2.0  # with --stop-workers: how long workers may go on with what they have begun,
 GRACE_SECONDS = 2.0  # and how long to hand back the rest
@@ -27,8 +30,8 @@ def scheduler() -> None:
 
 @scheduler.command()
 def run() -> None:
-    """Relay, reaper, sweeper and counter in one process; any number of such processes may run."""
-    _keep("relay", "reap", "sweep", "count")
+    """Relay, reaper, sweeper, counter and schedules in one process; any number of such processes may run."""
+    _keep("relay", "reap", "sweep", "count", "fire")
 
 
 @scheduler.command()
@@ -45,7 +48,7 @@ def reap() -> None:
 
 @scheduler.command()
 def sweep() -> None:
-    """Delete what has served its time: ended jobs, objects, keys."""
+    """Delete objects that nobody needs any more."""
     _keep("sweep")
 
 
@@ -53,6 +56,49 @@ def sweep() -> None:
 def count() -> None:
     """Fold the journal of changes into the counters of the queues."""
     _keep("count")
+
+
+@scheduler.command()
+def fire() -> None:
+    """Fire the schedules that are due; any number of such processes may run."""
+    _keep("fire")
+
+
+@scheduler.command()
+@click.option("--file", type=click.Path(path_type=Path, dir_okay=False), help="Instead of SCHEDULES_FILE.")
+@click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+def apply_schedules(file: Path | None, dry_run: bool) -> None:
+    """Have the schedules of a file stand, and no others that an earlier file has made."""
+    from storage import settings as storage_settings
+    from tasks import applying
+
+    found = file or settings.schedules_file(os.environ)
+    if found is None:
+        raise ConfigurationError("SCHEDULES_FILE is empty or not there: name a file with --file")
+    wanted = applying.read(found)
+    database = Database(storage_settings.from_env(os.environ))
+    done = applying.apply(database, applying.FILE, wanted, where=str(found), dry_run=dry_run)
+    print("\n".join(done.lines))
+    database.close()
+
+
+@scheduler.command()
+@click.option("--app", metavar="MODULE:APP", help="The Celery app whose beat_schedule is meant.")
+@click.option("--config", metavar="MODULE", help="Instead of an app: its configuration.  [default: celeryconfig]")
+@click.option("--tenant", default="platform", show_default=True, help="Whose schedules they become.")
+@click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+@click.option("--prune", is_flag=True, help="Delete the tenant's imported schedules that are not there any more.")
+def import_beat(app: str | None, config: str | None, tenant: str, dry_run: bool, prune: bool) -> None:
+    """Make schedules of the entries of Celery beat's beat_schedule; see docs/beat.md."""
+    from scheduler import beat, beat_import
+    from storage import settings as storage_settings
+
+    found = beat_import.read(beat.find_app(app, config), tenant)
+    for notice in found.notices:
+        print(f"notice: {notice}", file=sys.stderr)
+    database = Database(storage_settings.from_env(os.environ))
+    print("\n".join(beat_import.apply(database, found, prune=prune, dry_run=dry_run).lines))
+    database.close()
 
 
 @scheduler.command()
@@ -132,6 +178,7 @@ def simulate(words: tuple[str, ...]) -> None:
 
 def _keep(*names: str) -> None:
     from scheduler.count import count as count_loop
+    from scheduler.fire import fire as fire_loop
     from scheduler.reap import reap as reap_loop
     from scheduler.relay import relay as relay_loop
     from scheduler.sweep import sweep as sweep_loop
@@ -140,16 +187,48 @@ def _keep(*names: str) -> None:
 
     found, stop = _settings(), _stopping()
     database = Database(found.database)
+    if "fire" in names:
+        _apply_schedules(database, found.schedules, stop)
     objects = Blocking(open_objects(found.objects))
+    firing: Loop = partial(fire_loop, database)
+    checkins = None
+    if found.sentry is not None and "fire" in names:
+        from scheduler.checkins import CheckIns
+
+        checkins = CheckIns(found.sentry, database)
+        firing = partial(fire_loop, database, tell=checkins.tell, tell_ends=checkins.tell_ends)
     loops: dict[str, Loop] = {
         "relay": partial(relay_loop, database),
         "reap": partial(reap_loop, database, found.lease_seconds),
-        "sweep": partial(sweep_loop, database, objects, found.kept_seconds),
+        "sweep": partial(sweep_loop, database, objects),
         "count": partial(count_loop, database),
+        "fire": firing,
     }
     keep({name: loops[name] for name in names}, stop)
+    if checkins is not None:
+        checkins.close()
     objects.close()
     database.close()
+
+
+def _apply_schedules(database: Database, file: Path | None, stop: threading.Event) -> None:
+    """Apply the file and what the installed kinds bring; a database that is away is waited for."""
+    from tasks import applying
+
+    sources = [(applying.KINDS_SOURCE, "installed kinds", applying.of_kinds())]
+    if file is not None:
+        sources.append((applying.FILE, str(file), applying.read(file)))
+    failures = 0
+    while not stop.is_set():
+        try:
+            for source, where, wanted in sources:
+                done = applying.apply(database, source, wanted, where=where)
+                log.info("schedules.applied source=%s what=%s", source, "; ".join(done.lines))
+            return
+        except StorageError as exc:
+            failures += 1
+            log.warning("schedules.not_applied failures=%s reason=%s", failures, exc)
+            stop.wait(pause_seconds(failures))
 
 
 def _settings() -> settings.SchedulerSettings:
@@ -169,6 +248,6 @@ def _stopping() -> threading.Event:
 if __name__ == "__main__":
     try:
         scheduler(prog_name="python -m scheduler")
-    except (SchedulerError, StorageError) as exc:
+    except (SchedulerError, StorageError, TasksError) as exc:
         print(f"error: {exc}", file=sys.stderr)
         sys.exit(os.EX_CONFIG)

@@ -10,15 +10,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
-
-import psycopg
 
 from scheduler.errors import BrokerUnavailable
 from scheduler.hints import Hints
+from scheduler.listening import wait
 from storage import runnable
 from storage.database import Database, PlatformTx
-from storage.errors import DatabaseUnavailable
 from storage.events import READY_CHANNEL
 
 log = logging.getLogger(__name__)
@@ -44,7 +41,7 @@ def relay(database: Database, stop: threading.Event) -> None:
                     find_lost(database, hints)
                     checked = time.monotonic()
                 is_full = publish(database, hints).is_full
-                _wait(connection, _pause(database, is_full=is_full), stop)
+                wait(connection, _pause(database, is_full=is_full), stop)
     finally:
         hints.close()
 
@@ -139,15 +136,3 @@ def _pause(database: Database, *, is_full: bool) -> float:
     with database.platform_read() as tx:
         due = runnable.seconds_to_next(tx)
     return POLL_SECONDS if due is None else min(POLL_SECONDS, due)
-
-
-def _wait(connection: "psycopg.Connection[Any]", seconds: float, stop: threading.Event) -> None:
-    """Return when a step has become ready, the time is over, or we are to stop; further announcements are coalesced."""
-    deadline = time.monotonic() + seconds
-    try:
-        while not stop.is_set() and (left := deadline - time.monotonic()) > 0:
-            if list(connection.notifies(timeout=min(left, 0.25), stop_after=1)):
-                list(connection.notifies(timeout=0))
-                return
-    except psycopg.OperationalError as exc:
-        raise DatabaseUnavailable(str(exc).strip()) from exc

@@ -1,38 +1,52 @@
 """What the scheduler process needs to know, from the environment."""
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from scheduler import pools
 from scheduler.errors import ConfigurationError
 from storage import settings as storage_settings
-from storage.model import TERMINAL_JOB_STATES, JobState
 from storage.objects import settings as objects_settings
 
-DEFAULT_DAYS = 30.0
+SCHEDULES = Path(__file__).parent.parent / "deploy" / "schedules.toml"
+
+# What Sentry takes as a name of an environment: its server refuses others.
+_ENVIRONMENT = re.compile(r"(?!None$)[^\s/]{1,64}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SentrySettings:
+    """Where firings of the operator's schedules check in: a project's DSN, and the environment to be told."""
+
+    dsn: str
+    environment: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SchedulerSettings:
     """Where rows and objects are; the broker's address is for Celery, which reads CELERY_BROKER_URL by itself.
 
-    `lease_seconds` as the workers have it. `kept_seconds`: how long ended jobs are kept, by state; missing: for ever.
-    `pools` is the folder with a file for each pool.
+    `lease_seconds` as the workers have it. `pools` is the folder with a file for each pool; `schedules` the file whose
+    schedules are applied at start, if any. `sentry` is None where nothing checks in.
     """
 
     database: storage_settings.DatabaseSettings
     objects: objects_settings.ObjectSettings
     log_level: str
     lease_seconds: float
-    kept_seconds: Mapping[JobState, float]
     pools: Path
+    schedules: Path | None
+    sentry: SentrySettings | None
 
 
 def from_env(env: Mapping[str, str]) -> SchedulerSettings:
     """Read DATABASE_URL, STORAGE_URL and AWS_*, CELERY_BROKER_URL, LOG_LEVEL (default INFO), LEASE_SECONDS (30),
-    RETENTION_DAYS (30, or by state: "succeeded=7,failed=90"; 0 keeps for ever), POOLS_DIR (deploy/k8s/pools).
+    POOLS_DIR (deploy/k8s/pools), SCHEDULES_FILE (deploy/schedules.toml, if it is there; empty: none),
+    SENTRY_DSN (none), SENTRY_ENVIRONMENT (production).
 
     Raises ConfigurationError, of this package or of storage, with one line that names the variable.
     """
@@ -46,9 +60,20 @@ def from_env(env: Mapping[str, str]) -> SchedulerSettings:
         objects=objects_settings.from_env(env),
         log_level=level,
         lease_seconds=_lease_seconds(env.get("LEASE_SECONDS") or "30"),
-        kept_seconds=_kept_seconds(env.get("RETENTION_DAYS") or str(DEFAULT_DAYS)),
         pools=_pools(env.get("POOLS_DIR")),
+        schedules=schedules_file(env),
+        sentry=_sentry(env.get("SENTRY_DSN"), env.get("SENTRY_ENVIRONMENT") or "production"),
     )
+
+
+def schedules_file(env: Mapping[str, str]) -> Path | None:
+    """Read SCHEDULES_FILE alone; None if no file is to be applied. Raises ConfigurationError."""
+    raw = env.get("SCHEDULES_FILE")
+    if raw is None:
+        return SCHEDULES if SCHEDULES.is_file() else None
+    if raw and not Path(raw).is_file():
+        raise ConfigurationError(f"SCHEDULES_FILE must be a .toml file with schedules, or empty, and {raw} is no file")
+    return Path(raw) if raw else None
 
 
 def _pools(raw: str | None) -> Path:
@@ -58,26 +83,29 @@ def _pools(raw: str | None) -> Path:
     return folder
 
 
+def _sentry(dsn: str | None, environment: str) -> SentrySettings | None:
+    if not dsn:
+        return None
+    try:
+        parts = urlsplit(dsn)
+        project = parts.path.rpartition("/")[2]
+        is_whole = parts.scheme in ("http", "https") and parts.hostname and parts.username and parts.port != 0
+    except ValueError:  # the port
+        is_whole = False
+    if not is_whole or not (project.isascii() and project.isdigit()):
+        raise ConfigurationError("SENTRY_DSN must be a project's DSN, such as https://key@sentry.example.com/1")
+    if not _ENVIRONMENT.fullmatch(environment):
+        raise ConfigurationError(
+            f"SENTRY_ENVIRONMENT must be 1 to 64 characters without spaces and slashes, not {environment!r}"
+        )
+    return SentrySettings(dsn=dsn, environment=environment)
+
+
 def _lease_seconds(raw: str) -> float:
     seconds = _number(raw)
     if seconds is None or not 1 <= seconds <= 3600:
         raise ConfigurationError(f"LEASE_SECONDS must be a number of seconds from 1 to 3600, not {raw!r}")
     return seconds
-
-
-def _kept_seconds(raw: str) -> dict[JobState, float]:
-    states = sorted(TERMINAL_JOB_STATES)
-    days = dict.fromkeys(states, DEFAULT_DAYS)
-    for part in raw.split(","):
-        name, _, value = part.rpartition("=")
-        number = _number(value)
-        if number is None or number < 0 or (name.strip() and name.strip() not in states):
-            listed = ", ".join(states)
-            raise ConfigurationError(
-                f"RETENTION_DAYS must be a number of days, or state=days with commas ({listed}), not {raw!r}"
-            )
-        days |= {JobState(name.strip()): number} if name.strip() else dict.fromkeys(states, number)
-    return {state: number * 86_400 for state, number in days.items() if number}
 
 
 def _number(raw: str) -> float | None:

@@ -105,12 +105,22 @@ SELECT queue, count(*) AS workers, sum(slots)::bigint AS slots FROM workers, unn
 WHERE NOT stopping AND seen_until > clock_timestamp() GROUP BY queue
 """
 
+# Of each schedule the next firing; one that is due sooner is looked at for another reason.
 _DUE = """
-SELECT queue, ceil(extract(epoch FROM run_at - now()))::int AS in_seconds, count(*) AS steps
+SELECT queue, ceil(extract(epoch FROM at - now()))::int AS in_seconds, sum(steps)::bigint AS steps
 FROM (
-  SELECT queue, run_at FROM steps
-  WHERE state IN ('scheduled', 'retrying') AND run_at > now() AND run_at <= now() + make_interval(secs => %(within)s)
-  ORDER BY run_at LIMIT 10000
+  (
+    SELECT queue, run_at AS at, 1 AS steps FROM steps
+    WHERE state IN ('scheduled', 'retrying') AND run_at > now() AND run_at <= now() + make_interval(secs => %(within)s)
+    ORDER BY run_at LIMIT 10000
+  ) UNION ALL (
+    SELECT queue, due_at, steps::int
+    FROM (
+      SELECT due_at, starts FROM schedules
+      WHERE due_at > now() AND due_at <= now() + make_interval(secs => %(within)s) AND due_at >= next_at
+      ORDER BY due_at LIMIT 10000
+    ) AS firing, jsonb_each_text(starts) AS starting (queue, steps)
+  )
 ) AS soon
 GROUP BY queue, in_seconds ORDER BY in_seconds
 """
@@ -195,7 +205,7 @@ def read(tx: PlatformTx, queues: Iterable[str]) -> dict[str, QueueCounts]:
 
 
 def due_soon(tx: PlatformTx, *, within_seconds: float) -> list[DueSoon]:
-    """What waits for its time and becomes runnable within so many seconds, the soonest first."""
+    """What waits for its time, or for its schedule, and becomes runnable within so many seconds, the soonest first."""
     rows = tx.sql(_DUE, within=within_seconds)
     return [DueSoon(queue=row.queue, in_seconds=row.in_seconds, steps=row.steps) for row in rows]
 

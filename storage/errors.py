@@ -69,6 +69,10 @@ class UniqueKeyTaken(StorageError):
     """Another job, which the message names, holds the job's unique key."""
 
 
+class ScheduleNameTaken(StorageError):
+    """Another schedule of the tenant has the name, which the message says."""
+
+
 class IdempotencyInFlight(StorageError):
     """Another request with this Idempotency-Key is being answered right now."""
 

@@ -2,12 +2,14 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import select
 
 from storage.database import Tx
-from storage.model import Event, JobId, Json
+from storage.model import JobId, Json
 from storage.tables import events
 
 EVENTS_CHANNEL = "millrace_events"  # payload: the job's id
@@ -27,6 +29,17 @@ WITH numbered AS (
 )
 SELECT pg_notify('millrace_events', %(job)s)
 """
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Event:
+    """Something that happened to a job; `seq` counts from 1 within the job, without gaps."""
+
+    job_id: JobId
+    seq: int
+    type: str
+    data: Json
+    at: datetime
 
 
 def append(tx: Tx, job_id: JobId, items: Sequence[tuple[str, Json]]) -> None:

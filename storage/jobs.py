@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import func, select
 
-from storage.database import Tx
+from storage.database import PlatformTx, Tx
 from storage.model import (
     Attempt,
+    Fired,
     Job,
     JobId,
     JobInput,
@@ -21,33 +22,41 @@ from storage.model import (
     NewStep,
     Outcome,
     PublicError,
+    ScheduleId,
     Step,
     StepId,
     StepState,
+    TenantId,
 )
 from storage.tables import attempts, jobs, steps
 
-# One round trip: the job, its steps, its first event, and the two announcements, all or nothing.
+# One round trip: the jobs, their steps, their first events, and the announcements, all or nothing.
 _INSERT = """
-WITH job AS (
+WITH given AS (
+  SELECT * FROM jsonb_to_recordset(%(jobs)s::jsonb)
+    AS item (tenant text, id text, priority int, input jsonb, metadata jsonb, deadline float, "unique" jsonb,
+             schedule text, fire_time timestamptz, steps jsonb)
+), job AS (
   INSERT INTO jobs (tenant_id, id, state, priority, input, metadata, steps_total, steps_open, event_seq,
-                    deadline_seconds, deadline_at, unique_key)
-  VALUES (%(tenant)s, %(job)s, 'queued', %(priority)s, %(input)s::jsonb, %(metadata)s::jsonb, %(count)s, %(count)s, 1,
-          %(deadline)s::float, now() + make_interval(secs => %(deadline)s::float), %(unique)s::jsonb)
-  RETURNING created_at, deadline_at
+                    deadline_seconds, deadline_at, unique_key, schedule_id, fire_time)
+  SELECT tenant, id, 'queued', priority, NULLIF(input, 'null'), metadata, jsonb_array_length(steps),
+         jsonb_array_length(steps), 1, deadline, now() + make_interval(secs => deadline), NULLIF("unique", 'null'),
+         schedule, fire_time
+  FROM given
+  RETURNING id, created_at, deadline_at
 ), step AS (
   INSERT INTO steps (tenant_id, id, job_id, position, name, kind, queue, priority, params, uses, waiting_on, state,
                      max_attempts, max_losses, file_from, stop_when)
-  SELECT %(tenant)s, id, %(job)s, position, name, kind, queue, %(priority)s, params, uses, cardinality(uses),
-         CASE WHEN cardinality(uses) = 0 THEN 'queued' ELSE 'waiting' END, max_attempts, max_losses,
-         file_from, NULLIF(stop_when, 'null')
-  FROM jsonb_to_recordset(%(steps)s::jsonb)
+  SELECT given.tenant, item.id, given.id, item.position, item.name, item.kind, item.queue, given.priority, item.params,
+         item.uses, cardinality(item.uses), CASE WHEN cardinality(item.uses) = 0 THEN 'queued' ELSE 'waiting' END,
+         item.max_attempts, item.max_losses, item.file_from, NULLIF(item.stop_when, 'null')
+  FROM given, jsonb_to_recordset(given.steps)
     AS item (id text, position int, name text, kind text, queue text, params jsonb, uses text[], max_attempts int,
              max_losses int, file_from text, stop_when jsonb)
 ), event AS (
-  INSERT INTO events (tenant_id, job_id, seq, type, data) VALUES (%(tenant)s, %(job)s, 1, 'job.queued', '{}')
+  INSERT INTO events (tenant_id, job_id, seq, type, data) SELECT tenant, id, 1, 'job.queued', '{}' FROM given
 )
-SELECT created_at, deadline_at, pg_notify('millrace_events', %(job)s), pg_notify('millrace_ready', '') FROM job
+SELECT id, created_at, deadline_at, pg_notify('millrace_events', id), pg_notify('millrace_ready', '') FROM job
 """
 
 
@@ -65,17 +74,7 @@ def insert(tx: Tx, new: NewJob) -> Job:
 
     Returns the job as it now stands.
     """
-    written = tx.sql(
-        _INSERT,
-        job=new.id,
-        priority=new.priority,
-        input=json.dumps(asdict(new.input)) if new.input else None,
-        metadata=json.dumps(new.metadata),
-        count=len(new.steps),
-        steps=json.dumps([{"position": position, **asdict(step)} for position, step in enumerate(new.steps)]),
-        deadline=new.deadline_seconds,
-        unique=json.dumps(asdict(new.unique)) if new.unique else None,
-    ).one()
+    written = tx.sql(_INSERT, jobs=json.dumps([_given(tx.tenant_id, new)])).one()
     return Job(
         id=new.id,
         state=JobState.QUEUED,
@@ -89,8 +88,30 @@ def insert(tx: Tx, new: NewJob) -> Job:
         deadline_at=written.deadline_at,
         stopping=None,
         progress=0.0,
+        fired=new.fired,
         steps=tuple(_written(step, written.created_at) for step in new.steps),
     )
+
+
+def insert_all(tx: PlatformTx, new: Sequence[tuple[TenantId, NewJob]]) -> None:
+    """Write many jobs, of any tenants, as `insert` does: in one statement."""
+    if new:
+        tx.sql(_INSERT, jobs=json.dumps([_given(tenant_id, job) for tenant_id, job in new]))
+
+
+def _given(tenant_id: TenantId, new: NewJob) -> Json:
+    return {
+        "tenant": tenant_id,
+        "id": new.id,
+        "priority": new.priority,
+        "input": asdict(new.input) if new.input else None,
+        "metadata": new.metadata,
+        "deadline": new.deadline_seconds,
+        "unique": asdict(new.unique) if new.unique else None,
+        "schedule": new.fired.schedule_id if new.fired else None,
+        "fire_time": new.fired.fire_time.isoformat() if new.fired else None,
+        "steps": [{"position": position, **asdict(step)} for position, step in enumerate(new.steps)],
+    }
 
 
 def _written(step: NewStep, created_at: datetime) -> Step:
@@ -193,6 +214,9 @@ def _job(row: Any, its_steps: Sequence[Step]) -> Job:
         stopping=JobState(row.stop_as) if row.stop_as and row.finished_at is None else None,
         progress=float(row.progress or 0.0),
         withheld=row.stop_as == JobState.FAILED,
+        fired=None
+        if row.schedule_id is None
+        else Fired(schedule_id=ScheduleId(row.schedule_id), fire_time=row.fire_time),
         steps=tuple(its_steps),
     )
 

@@ -15,6 +15,7 @@ TenantId = NewType("TenantId", str)
 KeyId = NewType("KeyId", str)
 JobId = NewType("JobId", str)
 StepId = NewType("StepId", str)
+ScheduleId = NewType("ScheduleId", str)
 
 Json = Any  # a JSON value: object, array, string, number, boolean or null
 
@@ -164,6 +165,14 @@ class StopWhen:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Fired:
+    """The firing that a job comes from: its schedule and its nominal time, which is not when it started."""
+
+    schedule_id: ScheduleId
+    fire_time: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class NewJob:
     """A job to be written; `priority` is its rank: the lower, the sooner. `deadline_seconds` count from now."""
 
@@ -174,6 +183,7 @@ class NewJob:
     steps: Sequence[NewStep]
     deadline_seconds: float | None = None
     unique: Unique | None = None
+    fired: Fired | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -234,18 +244,8 @@ class Job:
     stopping: JobState | None
     progress: float
     withheld: bool = False
+    fired: Fired | None = None
     steps: Sequence[Step] = field(default_factory=tuple)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Event:
-    """Something that happened to a job; `seq` counts from 1 within the job, without gaps."""
-
-    job_id: JobId
-    seq: int
-    type: str
-    data: Json
-    at: datetime
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -89,6 +89,8 @@ jobs = Table(
     Column("unique_key", JSONB),  # key, mode and ttl_seconds, as they were asked for
     Column("stop_as", Text),  # how it ends when its running steps have stopped: canceled, expired or failed
     Column("stop_at", TIME),  # when that was decided
+    Column("schedule_id", ID),  # of the firing that it comes from; no foreign key: it outlives its schedule
+    Column("fire_time", TIME),
     _one_of("state", JobState),
     CheckConstraint("stop_as IN ('canceled', 'expired', 'failed')", name="stop_as"),
     Index(None, "tenant_id", "state", "id"),  # GET /v1/jobs?state=
@@ -96,6 +98,12 @@ jobs = Table(
         "ix_jobs_deadline",
         "deadline_at",
         postgresql_where=text("deadline_at IS NOT NULL AND finished_at IS NULL AND stop_as IS NULL"),
+    ),
+    Index(
+        "ix_jobs_of_schedule",
+        "tenant_id",
+        "schedule_id",
+        postgresql_where=text("schedule_id IS NOT NULL AND finished_at IS NULL"),
     ),
     Index("ix_jobs_finished", "state", "finished_at", postgresql_where=text("finished_at IS NOT NULL")),
 )

@@ -14,7 +14,7 @@ from pydantic_core import ErrorDetails, to_json
 from storage.model import StopWhen, Unique, UniqueMode
 from tasks import conditions, relations
 from tasks.errors import Flaw, InvalidDocument
-from tasks.names import KINDS, MAX_STEPS, TEMPLATES, Kind, Priority
+from tasks.names import MAX_STEPS, TEMPLATES, TENANT_KINDS, Kind, Priority
 from tasks.params import NAME_PATTERN
 from tasks.spec import JobSpec, StepSpec
 from tasks.values import MAX_FLAWS, escape, storable
@@ -40,7 +40,7 @@ _CODE = re.compile(r"[a-z][a-z0-9_]{0,63}")
 MAX_STOP_MESSAGE = 1000
 
 
-def parse(document: Any, *, kinds: Mapping[str, Kind] = KINDS) -> JobSpec:
+def parse(document: Any, *, kinds: Mapping[str, Kind] = TENANT_KINDS) -> JobSpec:
     """Check a job's document against the kinds; raises InvalidDocument with its flaws, MAX_FLAWS at most."""
     if not isinstance(document, dict):
         raise InvalidDocument([Flaw(pointer="", detail="a job is a JSON object with steps or a template")])

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from storage.model import Json
 
@@ -51,6 +52,15 @@ class StepIncomplete(StepRetryable):
     def __init__(self, code: str, message: str, *, result: Json) -> None:
         super().__init__(code, message)
         self.result = result
+
+
+class BackfillTooLarge(TasksError):
+    """A backfill asks for more than `most` firings; with `last` as its end it would be as many."""
+
+    def __init__(self, most: int, last: datetime) -> None:
+        super().__init__(f"more than {most} firings")
+        self.most = most
+        self.last = last
 
 
 class ConfigurationError(TasksError):

@@ -67,7 +67,8 @@ class Kind:
     returns the step's result, a JSON value. Times in seconds. `retry` holds for all errors but those whose code stands
     in `retry_by_code`. `prepare` names a function that a worker of the kind's queue calls with its WorkerSettings
     before it forks its slots: what that loads, they share. `memory_mib` is what the work may take on top of an idle
-    child of a prefork pool.
+    child of a prefork pool. `schedules` are applied at every start of the scheduler: each the document of a schedule,
+    with the name of its `tenant` if that is not the platform's own; see tasks.scheduled.
     """
 
     name: str
@@ -87,7 +88,9 @@ class Kind:
     prepare: str = ""
     result: type[BaseModel] | None = None  # what `run` returns, for the OpenAPI document
     tells: Callable[[Any], frozenset[str]] | None = None  # the fields of the result, from the parameters
+    for_platform: bool = False  # housekeeping: no tenant may ask for it
     focus: Callable[[Any], frozenset[str]] = _nothing  # fields of an analysis of the same file that it must be given
+    schedules: Sequence[Mapping[str, Any]] = ()
 
 
 def _told_by_analysis(params: ImageAnalyze) -> frozenset[str]:
@@ -138,6 +141,15 @@ _BUILT_IN = (
         summary="Returns its own parameters.",
         params=Echo,
         run="tasks.echo:run",
+    ),
+    Kind(
+        name="platform.retention",
+        summary="Deletes what was kept for long enough: ended jobs, keys, records of firings.",
+        params=Params,
+        run="tasks.retention:run",
+        for_platform=True,
+        soft_time_limit=3500,
+        time_limit=3600,
     ),
 )
 
@@ -227,3 +239,4 @@ def _loaded(entry: EntryPoint) -> Any:
 
 
 KINDS: Mapping[str, Kind] = kinds()
+TENANT_KINDS: Mapping[str, Kind] = {name: kind for name, kind in KINDS.items() if not kind.for_platform}

@@ -1,10 +1,12 @@
 """What a worker process needs to know, from the environment."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from storage import retention_settings
 from storage import settings as storage_settings
+from storage.model import JobState
 from storage.objects import settings as objects_settings
 from tasks.errors import ConfigurationError
 
@@ -16,7 +18,8 @@ class WorkerSettings:
     """`lease_seconds`: how long a step stays with a worker that says nothing; `outbound_allow`: hosts for http.call;
     `public_url` stands before the links that third parties are sent. `cancel_grace_seconds`: how long a step may go on
     that is not wanted any more; `stop_grace_seconds`: how long steps may go on in a worker that is told to stop.
-    `models_dir`: the networks of image.analyze, a manifest each.
+    `models_dir`: the networks of image.analyze, a manifest each. `kept_seconds`: how long ended jobs are kept, by
+    state; missing: for ever.
     """
 
     database: storage_settings.DatabaseSettings
@@ -27,11 +30,12 @@ class WorkerSettings:
     models_dir: Path = MODELS_DIR
     cancel_grace_seconds: float = 10.0
     stop_grace_seconds: float = 20.0
+    kept_seconds: Mapping[JobState, float] = field(default_factory=dict)
 
 
 def from_env(env: Mapping[str, str]) -> WorkerSettings:
     """Read LEASE_SECONDS (default 30), CANCEL_GRACE_SECONDS (10), STOP_GRACE_SECONDS (20), OUTBOUND_ALLOW (hosts, or
-    host:port, with commas; default none), MODELS_DIR (ours) and storage's.
+    host:port, with commas; default none), MODELS_DIR (ours), RETENTION_DAYS (30) and storage's.
 
     CELERY_BROKER_URL must be set; Celery reads it by itself. Raises ConfigurationError, of this package or of storage,
     with one line that names the variable.
@@ -49,6 +53,7 @@ def from_env(env: Mapping[str, str]) -> WorkerSettings:
         stop_grace_seconds=_seconds(env, "STOP_GRACE_SECONDS", 20, 0),
         outbound_allow=hosts,
         public_url=env.get("PUBLIC_URL", "").rstrip("/"),
+        kept_seconds=retention_settings.from_env(env),
         models_dir=Path(env.get("MODELS_DIR") or MODELS_DIR),
     )
 

@@ -7,7 +7,9 @@ from typing import Any
 from pydantic import BaseModel
 
 from storage.model import StopWhen, Unique
+from tasks.errors import Flaw, InvalidDocument
 from tasks.names import Kind, Priority
+from tasks.values import escape
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,3 +42,10 @@ class JobSpec:
     def file_step(self) -> str | None:
         """The first step that works on the job's input itself, or None."""
         return next((step.name for step in self.steps if step.kind.needs_file and step.file_from is None), None)
+
+
+def check_needs_no_file(spec: JobSpec) -> None:
+    """Raise InvalidDocument if a step works on the job's own file."""
+    if spec.file_step is not None:
+        detail = "this step works on a file: send one as multipart/form-data (fields 'file' and 'job')"
+        raise InvalidDocument([Flaw(pointer=f"/steps/{escape(spec.file_step)}", detail=detail)])

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-from scheduler.sweep import AGAIN_SECONDS, remove_objects, sweep, sweep_old
+from scheduler.sweep import AGAIN_SECONDS, remove_objects, sweep
 from storage import removals, replays, retention, steps, stops
 from storage.database import Database
 from storage.errors import DatabaseUnavailable, ObjectMissing, ObjectStoreUnavailable
@@ -128,7 +128,8 @@ def test_a_job_that_was_kept_long_enough_goes_with_all_its_objects(
     with database.begin(tenant) as tx:
         steps.succeed(tx, claim, {})
         tx.sql("UPDATE jobs SET finished_at = now() - interval '2 days' WHERE tenant_id = %(tenant)s")
-    sweep_old(database, {JobState.SUCCEEDED: 86_400.0})
+    with database.platform() as tx:
+        assert retention.delete_old(tx, {JobState.SUCCEEDED: 86_400.0}, limit=10) == 1
     assert remove_objects(database, objects) == 1
     assert (is_there(objects, file), is_there(objects, output)) == (False, False)
     assert planned(database) == 0
@@ -184,16 +185,16 @@ def test_a_sweeper_that_is_told_to_stop_begins_nothing(database: Database, tenan
     assert planned(database) == 1
 
 
-def test_the_loop_sweeps_objects_and_old_jobs_until_it_is_stopped(
+def test_the_loop_sweeps_objects_until_it_is_stopped(
     database: Database, tenant: TenantId, objects: Blocking, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("scheduler.sweep.INTERVAL_SECONDS", 0.01)
     claim, file, _ = with_file(database, objects, tenant)
     with database.begin(tenant) as tx:
         steps.succeed(tx, claim, {})
-        tx.sql("UPDATE jobs SET finished_at = now() - interval '2 days' WHERE tenant_id = %(tenant)s")
+        assert retention.delete(tx, claim.job_id)
     stop = threading.Event()
-    sweeper = threading.Thread(target=sweep, args=(database, objects, {JobState.SUCCEEDED: 86_400.0}, stop))
+    sweeper = threading.Thread(target=sweep, args=(database, objects, stop))
     sweeper.start()
     try:
         until(lambda: not is_there(objects, file))

@@ -1,0 +1,41 @@
+"""The kind platform.retention: deletes, batch by batch, what was kept for long enough, of all tenants."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+
+from storage import firings, idempotency, retention, unique
+from storage.database import PlatformTx
+from storage.model import JobState, Json
+from tasks.params import Params
+from tasks.work import Work
+
+BATCH = 100
+UNIQUE_SECONDS = 30 * 86_400.0  # the longest time for which a unique key can be asked
+FIRING_SECONDS = 30 * 86_400.0
+
+
+def run(work: Work, params: Params) -> Json:
+    """Delete all of it; returns how many of each. Stops between two batches if the job is canceled."""
+    kept_seconds = work.process.settings.kept_seconds
+    asks: Mapping[str, Callable[[PlatformTx], int]] = {
+        "idempotency_keys": partial(idempotency.forget_old, limit=BATCH),
+        "unique_keys": partial(unique.forget_old, older_than_seconds=UNIQUE_SECONDS, limit=BATCH),
+        "firings": partial(firings.forget_old, older_than_seconds=FIRING_SECONDS, limit=BATCH),
+        "jobs": partial(_delete_jobs, kept_seconds=kept_seconds),
+    }
+    return {"deleted": {what: _all(work, ask) for what, ask in asks.items()}}
+
+
+def _delete_jobs(tx: PlatformTx, *, kept_seconds: Mapping[JobState, float]) -> int:
+    return retention.delete_old(tx, kept_seconds, limit=BATCH)
+
+
+def _all(work: Work, ask: Callable[[PlatformTx], int]) -> int:
+    deleted = 0
+    while True:
+        with work.process.database.platform() as tx:
+            batch = ask(tx)
+        deleted += batch
+        if batch < BATCH:
+            return deleted
+        work.checkpoint()
