@@ -9,7 +9,22 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import RedirectResponse, Response
 from fastapi_offline import FastAPIOffline
 
-from api import deadletters, endings, errors, events, health, jobs, metrics, openapi, outputs, pools, queues, similar
+from api import (
+    deadletters,
+    endings,
+    errors,
+    events,
+    health,
+    jobs,
+    metrics,
+    openapi,
+    outputs,
+    pools,
+    queues,
+    schedule_runs,
+    schedules,
+    similar,
+)
 from api.bodies import minded
 from api.hub import Hub
 from api.service import Service
@@ -64,7 +79,8 @@ def create_app(settings: ApiSettings) -> FastAPI:
         strict_content_type=False,
         redirect_slashes=False,
     )
-    for noun in (jobs, endings, events, outputs, similar, deadletters, queues, pools, metrics, health):
+    nouns = (jobs, endings, events, outputs, similar, schedule_runs, schedules, deadletters, queues, pools)
+    for noun in (*nouns, metrics, health):
         app.include_router(noun.router)
     app.add_api_route("/", _front, include_in_schema=False)
     app.add_middleware(minded, idle_seconds=settings.body_idle_seconds)

@@ -1,7 +1,7 @@
 """Small JSON bodies: read in bounded memory, checked whole, every flaw named by its place."""
 
 from collections.abc import AsyncIterable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from fastapi import Request
 from pydantic import BaseModel, ValidationError
@@ -19,13 +19,20 @@ Model = TypeVar("Model", bound=BaseModel)
 
 async def read_document(request: Request, model: type[Model], limit: int) -> Model:
     """The body as a model; an empty body is an empty object. Raises Refused (413, 422)."""
-    raw = await collect(request.stream(), limit, "the request's document")
+    given = await read_json(request, limit)
     try:
-        return model.model_validate_json(to_json(parse_json(raw or b"{}")), strict=True)
-    except InvalidDocument as exc:
-        raise Refused(422, "invalid_request", FLAWED, flaws=exc.flaws) from exc
+        return model.model_validate_json(to_json(given), strict=True)
     except ValidationError as exc:
         raise Refused(422, "invalid_request", FLAWED, flaws=flaws_of(exc, model, "")) from exc
+
+
+async def read_json(request: Request, limit: int) -> Any:
+    """The body as JSON; an empty body is an empty object. Raises Refused (413, 422)."""
+    raw = await collect(request.stream(), limit, "the request's document")
+    try:
+        return parse_json(raw or b"{}")
+    except InvalidDocument as exc:
+        raise Refused(422, "invalid_request", FLAWED, flaws=exc.flaws) from exc
 
 
 async def collect(chunks: AsyncIterable[bytes], limit: int, what: str) -> bytes:

@@ -19,6 +19,7 @@ from storage.errors import (
     NothingToRetry,
     ObjectMissing,
     ObjectStoreUnavailable,
+    ScheduleNameTaken,
     UniqueKeyTaken,
 )
 from tasks.errors import Flaw, InvalidDocument
@@ -61,6 +62,11 @@ TABLE: Mapping[type[Exception], tuple[int, str, str]] = {
     JobEnded: (409, "job_ended", "the job has ended already; it cannot be canceled any more"),
     JobNotEnded: (409, "job_not_ended", "the job has not ended; cancel it, or wait"),
     UniqueKeyTaken: (409, "unique_key_taken", "another job with this job's unique_key is under way; wait for its end"),
+    ScheduleNameTaken: (
+        409,
+        "schedule_name_taken",
+        "another of your schedules has this name; choose another, or find it with GET /v1/schedules?name=",
+    ),
     NothingToRetry: (
         409,
         "nothing_to_retry",

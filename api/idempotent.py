@@ -1,9 +1,11 @@
 """`Idempotency-Key` on requests that create: the same key and payload get the same answer, once made."""
 
 import asyncio
+import hashlib
+import json
 import logging
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Annotated
@@ -76,6 +78,25 @@ class Held:
             idempotency.release(tx, self.key, self.token)
 
 
+async def once(
+    service: Service, tenant_id: TenantId, key: str | None, payload: Json, act: Callable[[Tx], Json]
+) -> Json:
+    """What `act` gives, as JSON, in a transaction of its own; with a key it is done once for this key and payload.
+
+    The payload names what is asked, too, so that a key of one route is no key of another. A request that is cut off
+    changes nothing about it: it is done, or refused, to the end. Raises what `act` raises, IdempotencyInFlight and
+    IdempotencyMismatch.
+    """
+    checked(key)
+    fingerprint = hashlib.sha256(json.dumps(payload, sort_keys=True).encode()).digest()
+    if key is None:
+        return await service.to_its_end(service.blocking(_act, service, tenant_id, act, None, fingerprint))
+    held = await hold(service, tenant_id, key)
+    if held is None:
+        return await replay(service, tenant_id, key, fingerprint)
+    return await service.to_its_end(_act_held(held, act, fingerprint))
+
+
 def checked(key: str | None) -> str | None:
     """The key, if it is well formed or not given. Raises Refused (400)."""
     if key is not None and not _ALLOWED.fullmatch(key):
@@ -93,6 +114,28 @@ async def hold(service: Service, tenant_id: TenantId, key: str) -> Held | None:
 async def replay(service: Service, tenant_id: TenantId, key: str, fingerprint: bytes) -> Json:
     """The answer of the first request with this key. Raises IdempotencyMismatch."""
     return await service.blocking(_replay, service, tenant_id, key, fingerprint)
+
+
+async def _act_held(held: Held, act: Callable[[Tx], Json], fingerprint: bytes) -> Json:
+    try:
+        async with held.renewed():
+            return await held.service.blocking(_act, held.service, held.tenant_id, act, held, fingerprint)
+    except Exception:
+        try:
+            await held.release()  # which leaves a key that is answered: the commit may have come through
+        except StorageError as exc:  # it frees itself after LOCK_SECONDS
+            log.warning("idempotency.release_failed reason=%s", exc)
+        raise
+
+
+def _act(
+    service: Service, tenant_id: TenantId, act: Callable[[Tx], Json], held: Held | None, fingerprint: bytes
+) -> Json:
+    with service.database.begin(tenant_id) as tx:
+        given = act(tx)
+        if held is not None:
+            held.answer(tx, fingerprint, given)
+    return given
 
 
 def _reserve(service: Service, tenant_id: TenantId, key: str) -> str | None:

@@ -1,4 +1,4 @@
-"""`/metrics`: the exact numbers of queues and pools in Prometheus' text format, read from the rows at each scrape."""
+"""`/metrics`: exact numbers of queues, pools, schedules in Prometheus' text format, read from rows at each scrape."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from fastapi import APIRouter
 from fastapi.responses import PlainTextResponse, Response
 from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import GaugeMetricFamily, Metric
 
-from api import openapi
+from api import openapi, schedule_metrics
 from api.auth import Operator
 from api.service import Service, Serving
-from storage import counts, scaling
+from storage import counts, firing_counts, scaling
 from storage.counts import Load, QueueCounts, ServiceTime
+from storage.firing_counts import FiringCounts, Standing
 from storage.scaling import PoolStanding
 from tasks.names import Priority, Queue
 
@@ -28,7 +29,7 @@ Samples = Iterable[tuple[Sequence[str], float]]
     responses=openapi.problems(401, 403, 503),
 )
 async def metrics(service: Serving, caller: Operator) -> Response:
-    """Exact numbers of every queue and priority, and of every pool; the same from each API process: scrape one."""
+    """Exact numbers of every queue and priority, of every pool, and of schedules; the same from each API process."""
     text = await service.blocking(_told, service)
     return PlainTextResponse(text, media_type=CONTENT_TYPE_PLAIN_0_0_4)
 
@@ -40,17 +41,26 @@ class Seen:
     queues: Sequence[QueueCounts]
     pools: Sequence[PoolStanding]
     ages: Mapping[str, float]
+    firings: FiringCounts
+    schedules: Standing
 
-    def collect(self) -> Iterator[GaugeMetricFamily]:
+    def collect(self) -> Iterator[Metric]:
         yield from _of_loads(self.queues)
         yield from _of_queues(self.queues)
         yield from _of_pools(self.pools, self.ages)
+        yield from schedule_metrics.families(self.firings, self.schedules)
 
 
 def _told(service: Service) -> bytes:
     with service.database.platform_snapshot() as tx:
         queues = counts.read(tx, Queue)
-        seen = Seen(queues=list(queues.values()), pools=scaling.standing(tx), ages=scaling.ages(tx))
+        seen = Seen(
+            queues=list(queues.values()),
+            pools=scaling.standing(tx),
+            ages=scaling.ages(tx),
+            firings=firing_counts.read(tx),
+            schedules=firing_counts.standing(tx),
+        )
     return generate_latest(seen)
 
 

@@ -1,6 +1,6 @@
 """What the OpenAPI document says beyond what FastAPI reads from the code: errors, bodies, and the kinds of steps."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -8,12 +8,13 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from starlette.routing import compile_path
 
+from api import schedule_openapi
 from api.operating import ReplayRequest
 from api.schemas import EventDocument, Problem, RetryRequest
 from storage.model import UniqueMode
 from tasks.conditions import MAX_TEXT
 from tasks.document import MAX_DEADLINE_SECONDS, MAX_STOP_MESSAGE, MAX_TTL_SECONDS, MAX_UNIQUE_KEY
-from tasks.names import KINDS, MAX_STEPS, TEMPLATES, Kind, Priority
+from tasks.names import MAX_STEPS, TEMPLATES, TENANT_KINDS, Kind, Priority
 from tasks.params import NAME_PATTERN
 
 Responses = dict[int | str, dict[str, Any]]
@@ -22,6 +23,7 @@ Responses = dict[int | str, dict[str, Any]]
 JOB_ID_PATTERN = "^job_[0-7][0-9a-hjkmnp-tv-z]{25}$"
 EVENT_ID_PATTERN = "^[0-9]{1,9}$"
 DECISION_PATTERN = "^[1-9][0-9]{0,17}$"
+SCHEDULE_ID_PATTERN = "^sch_[0-7][0-9a-hjkmnp-tv-z]{25}$"
 
 ACCEPTED: Responses = {
     202: {
@@ -82,15 +84,18 @@ def problems(*statuses: int) -> Responses:
     }
 
 
-def body(schema: str, *, required: bool) -> dict[str, Any]:
+def body(schema: str, *, required: bool, types: Sequence[str] = ("application/json",)) -> dict[str, Any]:
     """A JSON body that the route reads by itself."""
-    content = {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}}}
+    content = {one: {"schema": {"$ref": f"#/components/schemas/{schema}"}} for one in types}
     return {"requestBody": {"required": required, "content": content}}
 
 
 def methods_at(app: FastAPI, path: str) -> list[str]:
     """The methods that the document has for this path, none if it does not know the path."""
-    known = (methods for template, methods in app.openapi()["paths"].items() if compile_path(template)[0].match(path))
+    paths = app.openapi()["paths"]
+    if path in paths:  # which goes before a template that fits as well
+        return sorted(method.upper() for method in paths[path])
+    known = (methods for template, methods in paths.items() if compile_path(template)[0].match(path))
     return sorted(method.upper() for methods in known for method in methods)
 
 
@@ -118,7 +123,7 @@ def submission() -> dict[str, Any]:
     }
 
 
-def install(app: FastAPI, kinds: Mapping[str, Kind] = KINDS) -> None:
+def install(app: FastAPI, kinds: Mapping[str, Kind] = TENANT_KINDS) -> None:
     """Have the app publish the document with the kinds that are installed."""
 
     def document() -> dict[str, Any]:
@@ -139,6 +144,9 @@ def install(app: FastAPI, kinds: Mapping[str, Kind] = KINDS) -> None:
                 for model in (Problem, EventDocument, RetryRequest, ReplayRequest)
             }
             schemas |= _request_schemas(kinds, schemas)
+            schemas |= {
+                name: _plain(schema, schemas) for name, schema in schedule_openapi.request_schemas(_REF).items()
+            }
             schemas["StepDocument"]["properties"]["result"] = _result_schema(kinds, schemas)
             app.openapi_schema = made
         return app.openapi_schema

@@ -7,7 +7,8 @@ from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from storage.model import Event, Job, JobState, Outcome, PublicError, Step, StepState
+from storage.events import Event
+from storage.model import Job, JobState, Outcome, PublicError, Step, StepState
 from tasks.names import Priority
 
 
@@ -79,6 +80,13 @@ class Links(Document):
     events: str
 
 
+class FiredDocument(Document):
+    """The firing that a job comes from: its schedule, and its nominal time, which is not when the job started."""
+
+    id: str
+    fire_time: datetime
+
+
 class JobSummary(Document):
     """A job in a listing."""
 
@@ -95,6 +103,7 @@ class JobSummary(Document):
     deadline_at: datetime | None
     stopping: Annotated[JobState | None, Field(description="how it will end once its running steps have stopped")]
     timings: Timings
+    schedule: Annotated[FiredDocument | None, Field(description="null: no schedule has submitted it")]
     links: Links
 
 
@@ -190,6 +199,7 @@ def _summary(job: Job, public_url: str) -> dict[str, Any]:
         "deadline_at": job.deadline_at,
         "stopping": job.stopping,
         "timings": _timings(job.created_at, job.started_at, job.finished_at),
+        "schedule": job.fired and FiredDocument(id=job.fired.schedule_id, fire_time=job.fired.fire_time),
         "links": Links(self=at, events=f"{at}/events"),
     }
 

@@ -28,11 +28,12 @@ class ApiSettings:
     keep_alive_seconds: float = 15.0  # between two signs of life in an event stream: proxies cut idle connections
     cache_dir: Path = Path(tempfile.gettempdir())  # where vectors are searched that no pgvector searches,
     similar_max_pictures: int = 100_000  # of tenants with at most so many
+    max_schedules: int = 10_000  # of one tenant
 
 
 def from_env(env: Mapping[str, str]) -> ApiSettings:
     """Read HOST, PORT, WEB_CONCURRENCY, PUBLIC_URL, LOG_LEVEL, MAX_UPLOAD_BYTES, MAX_JOB_BYTES, BODY_IDLE_SECONDS,
-    CACHE_DIR, SIMILAR_MAX_PICTURES, and storage's own.
+    CACHE_DIR, SIMILAR_MAX_PICTURES, MAX_SCHEDULES, and storage's own.
 
     Raises ConfigurationError, of this package or of storage, with one line that names the variable.
     """
@@ -55,6 +56,7 @@ def from_env(env: Mapping[str, str]) -> ApiSettings:
         body_idle_seconds=_whole(env, "BODY_IDLE_SECONDS", 30, 1, 3600),
         cache_dir=_folder(env, "CACHE_DIR", tempfile.gettempdir()),
         similar_max_pictures=_whole(env, "SIMILAR_MAX_PICTURES", 100_000, 1, 10_000_000),
+        max_schedules=_whole(env, "MAX_SCHEDULES", 10_000, 1, 10_000_000),
     )
 
 

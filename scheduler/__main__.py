@@ -215,16 +215,19 @@ def _apply_schedules(database: Database, file: Path | None, stop: threading.Even
     """Apply the file and what the installed kinds bring; a database that is away is waited for."""
     from tasks import applying
 
-    sources = [(applying.KINDS_SOURCE, "installed kinds", applying.of_kinds())]
+    left = [(applying.KINDS_SOURCE, "installed kinds", applying.of_kinds())]
     if file is not None:
-        sources.append((applying.FILE, str(file), applying.read(file)))
+        left.append((applying.FILE, str(file), applying.read(file)))
     failures = 0
-    while not stop.is_set():
+    while left and not stop.is_set():
+        source, where, wanted = left[0]
         try:
-            for source, where, wanted in sources:
-                done = applying.apply(database, source, wanted, where=where)
-                log.info("schedules.applied source=%s what=%s", source, "; ".join(done.lines))
-            return
+            done = applying.apply(database, source, wanted, where=where)
+            log.info("schedules.applied source=%s what=%s", source, "; ".join(done.lines))
+            del left[0]
+        except applying.NamesTaken as exc:  # a tenant must not be able to keep the platform from starting
+            log.error("schedules.refused source=%s reason=%s", source, exc)
+            del left[0]
         except StorageError as exc:
             failures += 1
             log.warning("schedules.not_applied failures=%s reason=%s", failures, exc)

@@ -62,7 +62,7 @@ def from_env(env: Mapping[str, str]) -> SchedulerSettings:
         lease_seconds=_lease_seconds(env.get("LEASE_SECONDS") or "30"),
         pools=_pools(env.get("POOLS_DIR")),
         schedules=schedules_file(env),
-        sentry=_sentry(env.get("SENTRY_DSN"), env.get("SENTRY_ENVIRONMENT") or "production"),
+        sentry=sentry_from_env(env),
     )
 
 
@@ -83,7 +83,9 @@ def _pools(raw: str | None) -> Path:
     return folder
 
 
-def _sentry(dsn: str | None, environment: str) -> SentrySettings | None:
+def sentry_from_env(env: Mapping[str, str]) -> SentrySettings | None:
+    """Read SENTRY_DSN (none) and SENTRY_ENVIRONMENT (production). Raises ConfigurationError."""
+    dsn, environment = env.get("SENTRY_DSN"), env.get("SENTRY_ENVIRONMENT") or "production"
     if not dsn:
         return None
     try:

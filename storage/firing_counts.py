@@ -32,7 +32,10 @@ FROM schedules
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FiringCounts:
-    """All firings so far, by outcome; of those that were started or missed in time, how late: by bucket of BOUNDS."""
+    """All that was decided about firings so far, by outcome: one that waited counts again when it starts.
+
+    `by_lateness` has those that were started when they came, by bucket of BOUNDS.
+    """
 
     by_outcome: Mapping[Outcome, int]
     by_lateness: Sequence[int]

@@ -10,7 +10,6 @@ from typeid.core.errors import TypeIDException
 
 from storage.model import JobId, JobState, Json, ScheduleId, TenantId
 
-
 MAX_WAITING = 100  # firings that wait, as many as one pass is shown
 
 

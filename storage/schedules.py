@@ -4,10 +4,12 @@ A schedule's row is locked first, the rows of its jobs after it; whoever ends a 
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+
+from sqlalchemy.exc import IntegrityError
 
 from storage.database import PlatformTx, Tx
 from storage.errors import ScheduleNameTaken
@@ -156,6 +158,22 @@ def of_source(tx: Tx, source: str) -> list[Schedule]:
     return [_schedule(row) for row in rows]
 
 
+def tenants_of_source(tx: PlatformTx, source: str, names: Collection[str] | None) -> list[tuple[TenantId, str]]:
+    """Those who have schedules that this source has applied, of these names if any are given: ids and names."""
+    rows = tx.sql(
+        "SELECT id, name FROM tenants t WHERE (%(names)s::text[] IS NULL OR name = ANY(%(names)s::text[])) AND EXISTS"
+        " (SELECT FROM schedules s WHERE s.tenant_id = t.id AND s.source = %(source)s)",
+        source=source,
+        names=None if names is None else list(names),
+    )
+    return [(TenantId(row.id), row.name) for row in rows]
+
+
+def lock_sources(tx: PlatformTx) -> None:
+    """Wait until nobody else applies schedules of a source, and have others wait until the commit."""
+    tx.sql("SELECT pg_advisory_xact_lock(hashtext('millrace schedules applied'))")
+
+
 def page(
     tx: Tx, *, state: ScheduleState | None, name: str | None, before: ScheduleId | None, limit: int
 ) -> list[Schedule]:
@@ -183,16 +201,18 @@ def lock_due(tx: PlatformTx, *, limit: int) -> list[Locked]:
 
 def change(tx: Tx, schedule_id: ScheduleId, wanted: Change) -> Schedule:
     """Have a locked schedule stand like this; the firing loops are woken. Raises ScheduleNameTaken."""
-    row = tx.sql(
-        _CHANGE,
-        schedule=schedule_id,
-        name=wanted.name,
-        document=json.dumps(wanted.document),
-        starts=None if wanted.starts is None else json.dumps(wanted.starts),
-        next=wanted.next_at,
-        due=wanted.due_at,
-        paused=wanted.paused_reason,
-    ).one_or_none()
+    asked = {
+        "name": wanted.name,
+        "document": json.dumps(wanted.document),
+        "starts": None if wanted.starts is None else json.dumps(wanted.starts),
+        "next": wanted.next_at,
+        "due": wanted.due_at,
+        "paused": wanted.paused_reason,
+    }
+    try:
+        row = tx.sql(_CHANGE, schedule=schedule_id, **asked).one_or_none()
+    except IntegrityError as exc:  # another schedule took the name while this statement waited for its commit
+        raise ScheduleNameTaken(wanted.name) from exc
     if row is None:
         raise ScheduleNameTaken(wanted.name)
     announce(tx)

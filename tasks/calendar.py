@@ -19,6 +19,7 @@ MAX_ZONE_NAME = 64
 MAX_ABBREVIATION = 4  # near to CEST is EST, which is seven hours away
 
 _INSTANT = timedelta.resolution
+_BEGIN = datetime.min.replace(tzinfo=UTC)
 _DAY = timedelta(days=1)
 _NO_PLACES = frozenset({"localtime", "posixrules", "Factory"})  # files beside the zones, not names of the tz database
 _MOMENT = re.compile(
@@ -28,7 +29,7 @@ _MOMENT = re.compile(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Every:
-    """The anchor, and every so many seconds of real time after it; raises ValueError below a second."""
+    """The anchor, and every so many seconds of real time before and after it; raises ValueError below a second."""
 
     seconds: int
     anchor: datetime
@@ -67,7 +68,7 @@ class Calendar:
         """
         _aware(moment)
         if self.start_at is not None:
-            moment = max(moment, self.start_at - _INSTANT)
+            moment = max(moment, _just_before(self.start_at))
         try:
             found = self._after(moment)
             while found is not None and found.astimezone(self.zone).date() in self.exclude:
@@ -78,19 +79,19 @@ class Calendar:
 
     def between(self, first: datetime, last: datetime) -> Iterator[datetime]:
         """The nominal times from `first` to `last`, both included."""
-        found = self.after(first - _INSTANT)
+        found = self.after(_just_before(first))
         while found is not None and found <= last:
             yield found
             found = self.after(found)
 
     @property
     def words(self) -> str:
-        """Such as "At 03:00 every day, in Europe/Berlin", "every 15 minutes from 2026-01-01T00:00:00Z"."""
+        """Such as "At 03:00 every day, in Europe/Berlin", "every 15 minutes, counted from 2026-01-01T00:00:00Z"."""
         match self.rule:
             case Cron():
                 return f"{self.rule.words}, in {self.zone.key}"
             case Every():
-                return f"every {_span(self.rule.seconds)} from {_text(self.rule.anchor)}"
+                return f"every {_span(self.rule.seconds)}, counted from {_text(self.rule.anchor)}"
             case At():
                 return f"once, at {_text(self.rule.moment)}"
             case _:
@@ -101,7 +102,7 @@ class Calendar:
             case Cron():
                 return self.rule.after(moment, self.zone)
             case Every(seconds=seconds, anchor=anchor):
-                steps = max((moment - anchor) // timedelta(seconds=seconds) + 1, 0)
+                steps = (moment - anchor) // timedelta(seconds=seconds) + 1
                 return anchor.astimezone(UTC) + steps * timedelta(seconds=seconds)
             case At(moment=only):
                 return only.astimezone(UTC) if only > moment else None
@@ -155,6 +156,11 @@ def local_moment(text: object, zone: ZoneInfo) -> datetime:
 def _zones() -> dict[str, str]:
     """The names of all zones by themselves in small letters."""
     return {name.lower(): name for name in sorted(available_timezones() - _NO_PLACES)}
+
+
+def _just_before(moment: datetime) -> datetime:
+    """The instant before this one; at the calendar's begin there is none, and it is this one."""
+    return moment - _INSTANT if moment > _BEGIN else moment
 
 
 def _aware(moment: datetime) -> None:

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 
 from storage import firing_counts, firings, schedules
 from storage.database import PlatformTx, Tx
@@ -46,11 +47,16 @@ def fire_due(tx: PlatformTx, *, limit: int, on_time_seconds: float = ON_TIME_SEC
 
 
 def start_now(tx: Tx, schedule: Schedule, firing: NewFiring) -> NewFiring:
-    """Write a firing of a locked schedule outside its calendar, with its job if it is to be started."""
-    made = Plan(next_at=None, firings=[firing])
+    """Write a firing of a locked schedule outside its calendar, with its job if it is to be started.
+
+    Where its nominal time has a row already, since a clock went back, it takes the next microsecond that has none.
+    """
     seen = Locked(schedule=schedule, now=firing.nominal_at, running=(), waiting=())
-    (written,) = _write(PlatformTx(connection=tx.connection), [(seen, made)])
-    return written[1]
+    while True:
+        written = _write(PlatformTx(connection=tx.connection), [(seen, Plan(next_at=None, firings=[firing]))])
+        if written:
+            return written[0][1]
+        firing = replace(firing, nominal_at=firing.nominal_at + timedelta(microseconds=1))
 
 
 def _write(tx: PlatformTx, plans: Sequence[tuple[Locked, Plan]]) -> list[tuple[Schedule, NewFiring]]:

@@ -1,10 +1,11 @@
 """What the owner of a schedule does with it, in the owner's transaction: make, change, pause, trigger, backfill."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from itertools import islice
 
-from storage import firings, schedules
+from storage import firing_counts, firings, schedules
 from storage.database import PlatformTx, Tx
 from storage.model import ScheduleId
 from storage.schedule_model import (
@@ -130,10 +131,9 @@ def backfill(
         NewFiring(nominal_at=at, origin=Origin.BACKFILL, outcome=Outcome.BUFFERED, concurrent=concurrent)
         for at in times
     ]
-    rows = [(schedule.tenant_id, schedule.id, one) for one in new]
-    written = firings.insert(PlatformTx(connection=tx.connection), rows, take_over=True)
+    written = _write(tx, schedule, new, take_over=True)
     schedules.look_again(tx, schedule.id)
-    return len(written), len(times)
+    return written, len(times)
 
 
 def _refusal(rule: Overlap, locked: Locked) -> str | None:
@@ -151,7 +151,16 @@ def _skip_past(tx: Tx, locked: Locked, reason: str) -> None:
     if schedule.next_at is None or schedule.next_at > now:
         return
     row = NewFiring(nominal_at=schedule.next_at, until_at=now, outcome=Outcome.SKIPPED, reason=reason)
-    firings.insert(PlatformTx(connection=tx.connection), [(schedule.tenant_id, schedule.id, row)])
+    _write(tx, schedule, [row])
+
+
+def _write(tx: Tx, schedule: Schedule, new: Sequence[NewFiring], *, take_over: bool = False) -> int:
+    """Write and count firings that start no job now; returns how many are new."""
+    platform = PlatformTx(connection=tx.connection)
+    rows = [(schedule.tenant_id, schedule.id, one) for one in new]
+    fresh = firings.insert(platform, rows, take_over=take_over)
+    firing_counts.add(platform, [one for *whose, one in rows if (*whose, one.nominal_at) in fresh])
+    return len(fresh)
 
 
 def _as_it_is(locked: Locked) -> Change:

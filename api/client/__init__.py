@@ -1,20 +1,23 @@
 """The Python client of Millrace: `from api.client import Millrace`. HTTP only; nothing of the server is imported."""
 
-from api.client.answers import Attempt, Event, Failure, Input, Job, Output, Step, Timings
+from api.client.answers import Attempt, Event, Failure, Fired, Input, Job, Output, Step, Timings
 from api.client.failures import ApiError, ConnectionFailed, MillraceError, TimedOut
 from api.client.millrace import Millrace
 from api.client.numbers import Decision, Load, Pool, Rates, ServiceSeconds, Trigger
 from api.client.operating import DeadLetters, Queue, Replayed
+from api.client.schedules import Backfilled, Preview, Run, Schedule, Schedules
 from api.client.similar import Similar
 
 __all__ = [
     "ApiError",
     "Attempt",
+    "Backfilled",
     "ConnectionFailed",
     "DeadLetters",
     "Decision",
     "Event",
     "Failure",
+    "Fired",
     "Input",
     "Job",
     "Load",
@@ -22,9 +25,13 @@ __all__ = [
     "MillraceError",
     "Output",
     "Pool",
+    "Preview",
     "Queue",
     "Rates",
     "Replayed",
+    "Run",
+    "Schedule",
+    "Schedules",
     "ServiceSeconds",
     "Similar",
     "Step",

@@ -96,6 +96,14 @@ class Step:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Fired:
+    """The firing that a job comes from: the id of its schedule, and its nominal time."""
+
+    id: str
+    fire_time: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Job:
     """A job as it stands; `steps` by name, in the order of its document, empty in listings.
 
@@ -117,6 +125,7 @@ class Job:
     timings: Timings
     links: Mapping[str, str]
     steps: Mapping[str, Step]
+    schedule: Fired | None = None
     raw: Document = field(repr=False, default_factory=dict)
 
     @property
@@ -188,6 +197,7 @@ def _job(it: Document) -> Job:
         timings=_timings(it["timings"]),
         links=it["links"],
         steps={name: _step(it["id"], name, step) for name, step in it.get("steps", {}).items()},
+        schedule=_fired(it.get("schedule")),
         raw=it,
     )
 
@@ -255,6 +265,10 @@ def _failure(it: Document | None) -> Failure | None:
     if it is None:
         return None
     return Failure(code=it["code"], message=it["message"], fingerprint=it.get("fingerprint", ""))
+
+
+def _fired(it: Document | None) -> Fired | None:
+    return None if it is None else Fired(id=it["id"], fire_time=datetime.fromisoformat(it["fire_time"]))
 
 
 def _timings(it: Document) -> Timings:

@@ -53,14 +53,22 @@ class Connection:
         headers = {"Content-Type": "application/json", **(headers or {})}
         return self._json(self._http.build_request("POST", path, content=content, headers=headers))
 
-    def delete(self, path: str) -> None:
+    def patch(self, path: str, content: bytes, headers: Mapping[str, str]) -> Any:
+        """Change what stands at a path, in a way that does nothing more when it is sent again."""
+        return retried(lambda: self.patch_once(path, content, headers))
+
+    def patch_once(self, path: str, content: bytes, headers: Mapping[str, str]) -> Any:
+        """The same, with one try."""
+        return self._json(self._http.build_request("PATCH", path, content=content, headers=headers))
+
+    def delete(self, path: str, headers: Mapping[str, str] | None = None) -> None:
         """Delete what stands at a path; that a further try finds nothing there says that an earlier one did it."""
         tries = itertools.count()
 
         def act() -> None:
             first = next(tries) == 0
             try:
-                self._answer(self._http.build_request("DELETE", path))
+                self._answer(self._http.build_request("DELETE", path, headers=headers))
             except ApiError as exc:
                 if first or exc.status != 404:
                     raise

@@ -23,6 +23,7 @@ from api.client.failures import MillraceError, TimedOut
 from api.client.listening import listen
 from api.client.numbers import Decision, Pool
 from api.client.operating import DeadLetters, Queue, Replayed
+from api.client.schedules import Schedules
 from api.client.sending import Body, OnSent
 from api.client.similar import Similar
 
@@ -44,6 +45,8 @@ class Millrace:
         """Nothing is sent yet; what is not given is found as `access.from_env` says. Raises MillraceError."""
         self._connection = Connection(access.from_env(url, key))
         self.url = self._connection.url
+        self.schedules = Schedules(self._connection, self._paged)
+        """What is to be done by the clock: `millrace.schedules.create({"cron": "0 3 * * *", "job": {…}})`."""
 
     def __enter__(self) -> "Millrace":
         return self

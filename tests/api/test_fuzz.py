@@ -35,6 +35,22 @@ FINDING = {
     # Nor that exactly one of two parameters has to be given, and what goes with which.
     "checks": {"positive_data_acceptance": {"expected-statuses": ["2xx", "404", "422"]}},
 }
+# Nor what a cron pattern, a time or a zone is, that jitter is no longer than an interval, and which names are taken.
+SCHEDULING = [
+    {
+        "include-name": f"POST /v1/schedules{route}",
+        "checks": {"positive_data_acceptance": {"expected-statuses": ["2xx", "404", "409", "422"]}},
+    }
+    for route in ("", "/preview", "/{schedule_id}/backfill")
+]
+CHANGING = {
+    "include-name": "PATCH /v1/schedules/{schedule_id}",
+    # Nor that If-Match, if it is not left out, is the version that stands.
+    "checks": {
+        "positive_data_acceptance": {"expected-statuses": ["2xx", "404", "409", "412", "422", "428"]},
+        "negative_data_rejection": {"expected-statuses": ["400", "404", "409", "412", "415", "422", "428"]},
+    },
+}
 
 CONFIG: dict[str, Any] = {
     "seed": 1,
@@ -43,7 +59,7 @@ CONFIG: dict[str, Any] = {
     "continue-on-failure": True,
     "request-timeout": 15.0,
     "max-stream-events": 20,
-    "operations": [SUBMITTING, RETRYING, FINDING],
+    "operations": [SUBMITTING, RETRYING, FINDING, *SCHEDULING, CHANGING],
 }
 
 

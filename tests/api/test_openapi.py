@@ -8,9 +8,11 @@ from jsonschema_rs import Draft202012Validator, meta
 
 from api.app import create_app
 from tasks.document import parse
-from tasks.names import KINDS, TEMPLATES
+from tasks.names import TEMPLATES, TENANT_KINDS
+from tests.api import timetable
 from tests.api.conftest import Api
 from tests.api.serving import settings
+from tests.api.timetable import ask
 
 NOWHERE = "postgresql://nobody@127.0.0.1:1/nothing"
 
@@ -60,8 +62,8 @@ def test_every_answer_but_success_is_a_problem(document: dict[str, Any]) -> None
 def test_every_kind_and_its_parameters_are_in_it(document: dict[str, Any]) -> None:
     schemas = document["components"]["schemas"]
     mapping = schemas["StepRequest"]["discriminator"]["mapping"]
-    assert set(mapping) == set(KINDS)
-    for kind in KINDS.values():
+    assert set(mapping) == set(TENANT_KINDS)
+    for kind in TENANT_KINDS.values():
         step = schemas[mapping[kind.name].rpartition("/")[2]]
         assert set(step["properties"]) == {"kind", "use", "stop_when", *kind.params.model_fields}
         assert step["additionalProperties"] is False
@@ -163,3 +165,32 @@ def test_the_result_of_an_analysis_is_in_it(document: dict[str, Any]) -> None:
     assert {"$ref": "#/components/schemas/Result.image.analyze"} in document["components"]["schemas"]["StepDocument"][
         "properties"
     ]["result"]["anyOf"]
+
+
+def test_schedules_are_valid_by_it(document: dict[str, Any], api: Api) -> None:
+    asked = document["components"]["schemas"]["ScheduleRequest"]["example"]
+    schedule = timetable.made(api.acme, **asked)
+    validator(document, "ScheduleDocument").validate(schedule)
+    validator(document, "SchedulePage").validate(ask(api.acme, "GET", "").json())
+    run = ask(api.acme, "POST", f"/{schedule['id']}/trigger").json()
+    validator(document, "RunDocument").validate(run)
+    validator(document, "RunPage").validate(ask(api.acme, "GET", f"/{schedule['id']}/runs").json())
+    validator(document, "JobDocument").validate(api.acme.get(run["job"]["href"]).json())
+    told = ask(api.acme, "POST", "/preview", json=document["components"]["schemas"]["PreviewRequest"]["example"])
+    validator(document, "PreviewDocument").validate(told.json())
+
+
+@pytest.mark.parametrize("field", ["every", "at", "anchor", "job", "colour", "overlap", "max_runs"])
+def test_what_we_refuse_of_a_schedule_is_invalid_by_the_document(document: dict[str, Any], field: str) -> None:
+    asked = document["components"]["schemas"]["ScheduleRequest"]["example"]
+    valid = validator(document, "ScheduleRequest")
+    assert valid.is_valid(asked)
+    assert valid.is_valid({**asked, "cron": None, "every": 60, "at": None})
+    assert not valid.is_valid({**asked, field: {"every": 60, "at": "2099-01-01T00:00:00Z"}.get(field, 0)})
+
+
+def test_a_change_of_a_schedule_needs_none_of_its_fields(document: dict[str, Any]) -> None:
+    valid = validator(document, "SchedulePatch")
+    good: list[Any] = [{}, {"cron": "0 4 * * *"}, {"overlap": None, "job": {"priority": "low"}}, {"name": None}]
+    bad: list[Any] = [{"state": "paused"}, {"every": 0}, {"overlap": "maybe"}, []]
+    assert [valid.is_valid(patch) for patch in good + bad] == [True] * 4 + [False] * 4

@@ -179,7 +179,9 @@ def main(minutes: float, count: int, seed: int | None) -> None:
         settings = from_env(urls.env)
         upgrade(settings.direct_url)
         database = Database(settings)
-        found = race(database, urls.env, count=count, seconds=minutes * 60, chance=random.Random(seed), folder=Path(name))
+        found = race(
+            database, urls.env, count=count, seconds=minutes * 60, chance=random.Random(seed), folder=Path(name)
+        )
         database.close()
     print(f"{found.firings:,} firings, {found.kills} kills, {len(found.wrong)} wrong")
     print(f"late: p50 {found.at(0.5):.3f} s, p99 {found.at(0.99):.3f} s, longest {found.late[-1]:.3f} s")

@@ -11,7 +11,6 @@ import pytest
 
 from scheduler.loop import keep, pause_seconds
 from storage.errors import DatabaseUnavailable
-from tests.waiting import until
 
 
 def test_a_loop_that_fails_is_run_again() -> None:
@@ -59,8 +58,8 @@ def scheduler(**env: str) -> "subprocess.Popen[str]":
 def test_the_process_starts_and_stops_in_order(database_url: str, broker_url: str, s3_env: Mapping[str, str]) -> None:
     process = scheduler(DATABASE_URL=database_url, CELERY_BROKER_URL=broker_url, **s3_env)
     assert process.stdout is not None
-    line = until(process.stdout.readline)
-    assert "scheduler.ready" in line
+    said = iter(process.stdout.readline, "")
+    assert any("scheduler.ready" in line for line in said)
     process.send_signal(signal.SIGTERM)
     assert process.wait(5) == 0
     process.stdout.close()

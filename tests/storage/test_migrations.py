@@ -11,8 +11,8 @@ from alembic.migration import MigrationContext
 from sqlalchemy import create_engine, inspect
 from sqlalchemy.engine import make_url
 
-import storage.platform_tables  # noqa: F401 - adds its tables to the metadata
-import storage.schedule_tables  # noqa: F401
+import storage.platform_tables
+import storage.schedule_tables  # noqa: F401 - so does this
 from storage import counts, likenesses
 from storage.database import Database
 from storage.errors import DatabaseUnavailable

@@ -136,6 +136,15 @@ def test_a_trigger_starts_at_once_and_obeys_the_overlap(timetable: Timetable, ov
     assert len(timetable.jobs(schedule)) == (1 if overlap is Overlap.SKIP else 2)
 
 
+def test_a_trigger_at_a_moment_that_has_a_firing_takes_the_next(timetable: Timetable) -> None:
+    schedule = timetable.make(overlap="allow")
+    with timetable.database.begin(timetable.tenant) as tx:
+        locked = held(tx, schedule)
+        first, second = (scheduling.trigger(tx, locked) for _ in range(2))
+    assert second.nominal_at - first.nominal_at == timedelta(microseconds=1)
+    assert len(timetable.jobs(schedule)) == 2
+
+
 def test_a_trigger_may_be_told_to_start_beside_others(timetable: Timetable) -> None:
     schedule = timetable.make()
     assert triggered(timetable, schedule).outcome == "started"
