@@ -153,7 +153,7 @@ async def runs(
     shown = found[:limit]
     page = RunPage(
         data=[run_document(one, service.settings.public_url) for one in shown],
-        next_cursor=runs_cursor(shown[-1].nominal_at) if len(found) > limit else None,
+        next_cursor=runs_cursor(shown[-1].place) if len(found) > limit else None,
     )
     return Response(page.model_dump_json(), media_type="application/json")
 

@@ -28,7 +28,7 @@ class ApiSettings:
     keep_alive_seconds: float = 15.0  # between two signs of life in an event stream: proxies cut idle connections
     cache_dir: Path = Path(tempfile.gettempdir())  # where vectors are searched that no pgvector searches,
     similar_max_pictures: int = 100_000  # of tenants with at most so many
-    max_schedules: int = 10_000  # of one tenant
+    max_schedules: int = 1000  # of one tenant
 
 
 def from_env(env: Mapping[str, str]) -> ApiSettings:
@@ -56,7 +56,7 @@ def from_env(env: Mapping[str, str]) -> ApiSettings:
         body_idle_seconds=_whole(env, "BODY_IDLE_SECONDS", 30, 1, 3600),
         cache_dir=_folder(env, "CACHE_DIR", tempfile.gettempdir()),
         similar_max_pictures=_whole(env, "SIMILAR_MAX_PICTURES", 100_000, 1, 10_000_000),
-        max_schedules=_whole(env, "MAX_SCHEDULES", 10_000, 1, 10_000_000),
+        max_schedules=_whole(env, "MAX_SCHEDULES", 1000, 1, 10_000_000),
     )
 
 

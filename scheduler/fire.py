@@ -7,13 +7,12 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any
 
 from scheduler.listening import wait
 from storage import firings, schedules, stops
 from storage.database import Database
-from storage.errors import DatabaseRefused, DatabaseUnavailable, JobEnded
+from storage.errors import DatabaseUnavailable, JobEnded, NotStorable, RowBusy
 from storage.firings import Ended
 from storage.model import JobId, TenantId
 from storage.schedules import SCHEDULES_CHANNEL
@@ -23,7 +22,9 @@ from tasks.firing_plan import ON_TIME_SECONDS
 log = logging.getLogger(__name__)
 
 BATCH = 500  # schedules in one transaction
-ENDS = 1000  # ends of jobs in one transaction
+APART = 50  # and where they are written one by one
+ENDS = 1000  # schedules whose jobs have ended, in one transaction
+CANCELING_SECONDS = 1.0  # spent on cancellations after a pass
 GATHER_SECONDS = 0.05  # between two passes: what comes meanwhile is fired together
 POLL_SECONDS = 1.0  # how often it looks without being woken
 
@@ -60,56 +61,38 @@ def turn(
     done = fire_once(database, limit=BATCH, on_time_seconds=on_time_seconds)
     if done.looked_at:
         tell(done)
-    for tenant_id, job_id in done.cancels:
-        _cancel(database, tenant_id, job_id)
-    return done.looked_at == BATCH or len(ended) == ENDS
+    _cancel_all(database, done.cancels)
+    return done.is_full or len(ended) >= ENDS
 
 
 def fire_once(database: Database, *, limit: int, on_time_seconds: float = ON_TIME_SECONDS) -> Pass:
-    """Fire up to `limit` schedules that are due, in one transaction. Raises DatabaseUnavailable.
+    """Fire up to `limit` schedules that are due, in one transaction. Raises DatabaseUnavailable, DatabaseRefused.
 
-    If the database refuses what one of them would write, they are fired one by one, and that one is paused.
+    If one of them cannot be written, some of them are fired one by one, and what is wrong with that one is its own.
     """
-    fire_some = partial(fire_due, on_time_seconds=on_time_seconds)
     try:
         with database.platform() as tx:
-            return fire_some(tx, limit=limit)
-    except DatabaseRefused as exc:
-        log.warning("fire.refused schedules=%s reason=%s", limit, exc)
-    made: list[Pass] = []
-    while len(made) < limit and (one := _fire_or_pause(database, fire_some)).looked_at:
-        made.append(one)
-    return Pass(
-        looked_at=len(made),
-        firings=[firing for one in made for firing in one.firings],
-        cancels=[cancel for one in made for cancel in one.cancels],
-    )
+            tx.sql("SET LOCAL lock_timeout = '1s'")
+            return fire_due(tx, limit=limit, on_time_seconds=on_time_seconds)
+    except (NotStorable, RowBusy) as exc:
+        log.warning("fire.one_by_one reason=%s", exc)
+    with database.platform() as tx:
+        tx.sql("SET LOCAL lock_timeout = '100ms'")
+        return fire_due(tx, limit=min(limit, APART), on_time_seconds=on_time_seconds, apart=True)
 
 
-def _fire_or_pause(database: Database, fire_some: Callable[..., Pass]) -> Pass:
-    try:
-        with database.platform() as tx:
-            return fire_some(tx, limit=1)
-    except DatabaseRefused as exc:
-        with database.platform() as tx:
-            for locked in schedules.lock_due(tx, limit=1):
-                log.error("fire.impossible schedule=%s reason=%s", locked.schedule.id, exc)
-                firings.pause(
-                    tx,
-                    locked.schedule.tenant_id,
-                    locked.schedule.id,
-                    reason=f"its firing cannot be written: {exc}"[:1000],
-                )
-        return Pass(looked_at=1, firings=(), cancels=())
-
-
-def _cancel(database: Database, tenant_id: TenantId, job_id: JobId) -> None:
-    """Cancel a job that a later firing takes the place of; if that fails, the next pass does it."""
-    try:
-        with database.begin(tenant_id) as tx:
-            stops.cancel(tx, job_id)
-    except (JobEnded, DatabaseUnavailable) as exc:
-        log.info("fire.not_canceled job=%s reason=%s", job_id, exc)
+def _cancel_all(database: Database, jobs: Sequence[tuple[TenantId, JobId]]) -> None:
+    """Cancel jobs that later firings take the place of, for a moment; what is left is done at the next look."""
+    end = time.monotonic() + CANCELING_SECONDS
+    for tenant_id, job_id in jobs:
+        if time.monotonic() > end:
+            return
+        try:
+            with database.begin(tenant_id) as tx:
+                tx.sql("SET LOCAL lock_timeout = '100ms'")
+                stops.cancel(tx, job_id)
+        except (JobEnded, DatabaseUnavailable) as exc:
+            log.info("fire.not_canceled job=%s reason=%s", job_id, exc)
 
 
 def _pause(database: Database) -> float:

@@ -12,7 +12,7 @@ from sqlalchemy.engine import Engine, make_url
 from sqlalchemy.exc import DataError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from storage.errors import DatabaseRefused, DatabaseUnavailable, NotStorable, RowBusy
+from storage.errors import DatabaseRefused, DatabaseUnavailable, NotStorable, RowBusy, StorageError
 from storage.model import TenantId
 from storage.settings import DatabaseSettings
 
@@ -46,6 +46,12 @@ class PlatformTx:
 
     def sql(self, statement: str, **parameters: Any) -> CursorResult[Any]:
         return self.connection.exec_driver_sql(statement, parameters)
+
+    @contextmanager
+    def savepoint(self) -> Iterator[None]:
+        """What is done in the block is done whole, or not at all while the rest of the transaction stands."""
+        with _as_ours(), self.connection.begin_nested():
+            yield
 
     def of(self, tenant_id: TenantId) -> Tx:
         """The same transaction, for work on one tenant's rows."""
@@ -152,14 +158,29 @@ def _as_ours() -> Iterator[None]:
         yield
     except DataError as exc:
         raise NotStorable(_reason(exc)) from exc
-    except (OperationalError, InterfaceError, PoolTimeout) as exc:
-        if isinstance(exc.orig if isinstance(exc, DBAPIError) else None, psycopg.errors.LockNotAvailable):
-            raise RowBusy(_reason(exc)) from exc
-        raise DatabaseUnavailable(_reason(exc)) from exc
     except DBAPIError as exc:
-        if exc.connection_invalidated:
-            raise DatabaseUnavailable(_reason(exc)) from exc
-        raise DatabaseRefused(_reason(exc)) from exc
+        raise _ours(exc) from exc
+    except PoolTimeout as exc:
+        raise DatabaseUnavailable(_reason(exc)) from exc
+
+
+# What is wrong with one row, and not with the statement or the server.
+_OF_ROW = (
+    psycopg.errors.CheckViolation,
+    psycopg.errors.UniqueViolation,
+    psycopg.errors.ForeignKeyViolation,
+    psycopg.errors.ProgramLimitExceeded,
+)
+
+
+def _ours(exc: DBAPIError) -> StorageError:
+    if isinstance(exc.orig, _OF_ROW):
+        return NotStorable(_reason(exc))
+    if isinstance(exc.orig, psycopg.errors.LockNotAvailable):
+        return RowBusy(_reason(exc))
+    if isinstance(exc, OperationalError | InterfaceError) or exc.connection_invalidated:
+        return DatabaseUnavailable(_reason(exc))
+    return DatabaseRefused(_reason(exc))
 
 
 def _reason(exc: Exception) -> str:

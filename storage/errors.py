@@ -22,7 +22,7 @@ class DatabaseRefused(StorageError):
 
 
 class NotStorable(DatabaseRefused):
-    """A value cannot be stored in its column."""
+    """A row cannot be stored: a value does not fit, or breaks a rule of its table."""
 
 
 class ObjectMissing(StorageError):

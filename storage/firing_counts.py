@@ -1,7 +1,7 @@
 """How many firings there were, by what became of them, and how late they were: counted as they are written."""
 
 import math
-import os
+import secrets
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from storage.schedule_model import NewFiring, Outcome
 
 BOUNDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0, math.inf)  # seconds, upper bounds
 UNTIMED = -1  # the bucket of firings that nobody waited for
-SLOTS = 16  # rows for each number: loops that write at once seldom wait for each other
+_SLOT = secrets.randbelow(16)  # one of several rows for each number: loops that write at once seldom wait for others
 
 _ADD = """
 INSERT INTO firing_counts AS c (slot, outcome, bucket, firings, seconds)
@@ -66,7 +66,7 @@ def add(tx: PlatformTx, new: Sequence[NewFiring]) -> None:
     ordered = sorted(counted)
     tx.sql(
         _ADD,
-        slot=os.getpid() % SLOTS,
+        slot=_SLOT,
         outcomes=[outcome for outcome, _ in ordered],
         buckets=[bucket for _, bucket in ordered],
         firings=[counted[key][0] for key in ordered],

@@ -1,23 +1,23 @@
 """What became of every firing of a schedule, and what is done when a job that one started has ended."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from storage.database import PlatformTx, Tx
 from storage.model import JobId, JobState, Json, ScheduleId, TenantId
-from storage.schedule_model import Firing, NewFiring, Origin, Outcome
+from storage.schedule_model import BEHIND, Firing, NewFiring, Origin, Outcome
 
 # One that stands there already stays as it is; a backfill takes over what was missed, skipped or failed.
 _INSERT = """
 INSERT INTO firings AS f (tenant_id, schedule_id, nominal_at, until_at, origin, outcome, reason, job_id, late_seconds,
-                          concurrent)
-SELECT tenant_id, schedule_id, nominal_at, until_at, origin, outcome, reason, job_id, late_seconds, concurrent
+                          overlap)
+SELECT tenant_id, schedule_id, nominal_at, until_at, origin, outcome, reason, job_id, late_seconds, overlap
 FROM jsonb_to_recordset(%(firings)s::jsonb)
   AS item (tenant_id text, schedule_id text, nominal_at timestamptz, until_at timestamptz, origin text, outcome text,
-           reason text, job_id text, late_seconds double precision, concurrent boolean)
+           reason text, job_id text, late_seconds double precision, overlap text)
 ON CONFLICT (tenant_id, schedule_id, nominal_at) DO {conflict}
 RETURNING tenant_id, schedule_id, nominal_at
 """
@@ -25,8 +25,8 @@ _KEEP = _INSERT.format(conflict="NOTHING")
 _TAKE_OVER = _INSERT.format(
     conflict="""UPDATE
 SET origin = excluded.origin, outcome = excluded.outcome, reason = NULL, job_id = NULL, late_seconds = NULL,
-    until_at = NULL, concurrent = excluded.concurrent, fired_at = clock_timestamp()
-WHERE f.outcome IN ('missed', 'skipped', 'failed') AND f.until_at IS NULL"""
+    overlap = excluded.overlap, fired_at = clock_timestamp()
+WHERE f.outcome IN ('missed', 'skipped', 'failed')"""
 )
 
 _DECIDE = """
@@ -46,25 +46,37 @@ WHERE f.tenant_id = %(tenant)s AND f.schedule_id = %(schedule)s
 ORDER BY f.nominal_at DESC LIMIT %(limit)s
 """
 
-_GONE = """
-DELETE FROM firing_ends WHERE ctid = ANY(ARRAY(SELECT ctid FROM firing_ends LIMIT %(limit)s))
-RETURNING tenant_id, schedule_id, job_id, state
-"""
+_WITH_ENDS = "SELECT DISTINCT tenant_id, schedule_id FROM firing_ends LIMIT %(limit)s"
 
-_OF_SCHEDULES = "(tenant_id, id) IN (SELECT * FROM unnest(%(tenants)s::text[], %(schedules)s::text[]))"
+_OF_SCHEDULES = "({key}) IN (SELECT * FROM unnest(%(tenants)s::text[], %(schedules)s::text[]))"
+_OF_ROWS = _OF_SCHEDULES.format(key="tenant_id, id")
 
+# Whoever holds one may be frozen: nobody waits for it, its ends stay for the next time.
 _LOCK = f"""
 SELECT tenant_id, id, document, paused_at IS NOT NULL AS paused FROM schedules
-WHERE {_OF_SCHEDULES} ORDER BY tenant_id, id FOR UPDATE
+WHERE {_OF_ROWS} ORDER BY tenant_id, id FOR UPDATE SKIP LOCKED
 """  # noqa: S608 - a constant, as below
+
+_STANDING = f"SELECT tenant_id, id FROM schedules WHERE {_OF_ROWS}"  # noqa: S608
+
+_TAKE = f"""
+DELETE FROM firing_ends WHERE {_OF_SCHEDULES.format(key="tenant_id, schedule_id")}
+RETURNING tenant_id, schedule_id, job_id, state
+"""  # noqa: S608
 
 # A statement of its own, after the locks are held: a pass that held one may have written a firing that waits.
 _WAKE = f"""
 UPDATE schedules s SET due_at = least(s.due_at, clock_timestamp())
-WHERE {_OF_SCHEDULES} AND EXISTS (
+WHERE {_OF_ROWS} AND EXISTS (
   SELECT FROM firings f WHERE f.tenant_id = s.tenant_id AND f.schedule_id = s.id AND f.outcome = 'buffered'
 )
 """  # noqa: S608
+
+# By now the job may have been told to run again.
+_HAS_FAILED = """
+SELECT state IN ('failed', 'expired') AND finished_at IS NOT NULL FROM jobs
+WHERE tenant_id = %(tenant)s AND id = %(job)s
+"""
 
 _PAUSE = """
 UPDATE schedules s
@@ -85,7 +97,7 @@ class Ended:
     job_id: JobId
     state: JobState
     document: Json
-    pauses: bool  # the schedule is paused by that
+    pauses: bool  # the schedule is paused by that, unless the job has been told to run again
 
 
 Key = tuple[TenantId, ScheduleId, datetime]
@@ -119,26 +131,28 @@ def page(
 
 
 def take_ends(tx: PlatformTx, *, limit: int) -> list[Ended]:
-    """Read up to `limit` entries of the journal of ended jobs; none while another loop reads it.
-
-    One loop at a time: it locks schedules in the order of their ids, and waits for them.
+    """Read the journal of ended jobs, of up to `limit` schedules that nobody else holds.
 
     Schedules with firings that wait are due at once, and those that are to pause on a failure are paused.
     """
-    if not tx.sql("SELECT pg_try_advisory_xact_lock(hashtext('millrace firing ends'))").scalar_one():
+    asked = _keys((row.tenant_id, row.schedule_id) for row in tx.sql(_WITH_ENDS, limit=limit))
+    if not asked["schedules"]:
         return []
-    gone = tx.sql(_GONE, limit=limit).all()
-    if not gone:
-        return []
-    asked = {"tenants": [row.tenant_id for row in gone], "schedules": [row.schedule_id for row in gone]}
     locked = {(row.tenant_id, row.id): row for row in tx.sql(_LOCK, **asked)}
-    tx.sql(_WAKE, **asked)
+    standing = {(row.tenant_id, row.id) for row in tx.sql(_STANDING, **asked)}
+    deleted = {*zip(asked["tenants"], asked["schedules"], strict=True)} - standing
+    gone = tx.sql(_TAKE, **_keys([*locked, *deleted])).all()
+    tx.sql(_WAKE, **_keys(locked))
     found = [_ended(row, of) for row in gone if (of := locked.get((row.tenant_id, row.schedule_id))) is not None]
     for one in found:
-        if one.pauses:
-            reason = f"its job {one.job_id} has {one.state}"
-            pause(tx, one.tenant_id, one.schedule_id, reason=reason)
+        if one.pauses and tx.sql(_HAS_FAILED, tenant=one.tenant_id, job=one.job_id).scalar():
+            pause(tx, one.tenant_id, one.schedule_id, reason=f"its job {one.job_id} has {one.state}")
     return found
+
+
+def _keys(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    listed = list(pairs)
+    return {"tenants": [tenant for tenant, _ in listed], "schedules": [schedule for _, schedule in listed]}
 
 
 def pause(tx: PlatformTx, tenant_id: TenantId, schedule_id: ScheduleId, *, reason: str) -> None:
@@ -165,14 +179,14 @@ def _listed(firings: Sequence[tuple[TenantId, ScheduleId, NewFiring]]) -> str:
             {
                 "tenant_id": tenant_id,
                 "schedule_id": schedule_id,
-                "nominal_at": one.nominal_at.isoformat(),
+                "nominal_at": one.place.isoformat(),
                 "until_at": None if one.until_at is None else one.until_at.isoformat(),
                 "origin": one.origin,
                 "outcome": one.outcome,
                 "reason": one.reason,
                 "job_id": one.job_id,
                 "late_seconds": one.late_seconds,
-                "concurrent": one.concurrent,
+                "overlap": one.overlap,
             }
             for tenant_id, schedule_id, one in firings
         ]
@@ -194,7 +208,7 @@ def _ended(row: Any, schedule: Any) -> Ended:
 
 def _firing(row: Any) -> Firing:
     return Firing(
-        nominal_at=row.nominal_at,
+        nominal_at=row.nominal_at if row.until_at is None else row.nominal_at - BEHIND,
         until_at=row.until_at,
         origin=Origin(row.origin),
         outcome=Outcome(row.outcome),
@@ -203,4 +217,5 @@ def _firing(row: Any) -> Firing:
         job_state=None if row.job_state is None else JobState(row.job_state),
         late_seconds=row.late_seconds,
         fired_at=row.fired_at,
+        place=row.nominal_at,
     )

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from typeid import TypeID
@@ -10,6 +10,7 @@ from typeid.core.errors import TypeIDException
 
 from storage.model import JobId, JobState, Json, ScheduleId, TenantId
 
+BEHIND = timedelta(microseconds=1)
 MAX_WAITING = 100  # firings that wait, as many as one pass is shown
 
 
@@ -114,11 +115,11 @@ class Schedule:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Waiting:
-    """A buffered firing; one that is `concurrent` need not wait for other jobs' ends."""
+    """A buffered firing; `overlap` is its own rule, None for its schedule's."""
 
     nominal_at: datetime
     origin: Origin
-    concurrent: bool
+    overlap: Overlap | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -137,7 +138,7 @@ class Locked:
 class NewFiring:
     """What became of one nominal time, or of all from `nominal_at` to `until_at`.
 
-    `late_seconds` after it was due; None for what nobody waited for, such as a trigger.
+    `late_seconds` after it was due; None for what nobody waited for, such as a trigger. `overlap` as in Waiting.
     """
 
     nominal_at: datetime
@@ -147,12 +148,20 @@ class NewFiring:
     reason: str | None = None
     job_id: JobId | None = None
     late_seconds: float | None = None
-    concurrent: bool = False
+    overlap: Overlap | None = None
+
+    @property
+    def place(self) -> datetime:
+        """Where its row stands: one for many times stands behind the row that its first may have, or get."""
+        return self.nominal_at if self.until_at is None else self.nominal_at + BEHIND
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Firing:
-    """A firing as it is told; `job_state` is None if it started no job, or the job is deleted."""
+    """A firing as it is told; `place` as in NewFiring.
+
+    `job_state` is None if it started no job, or the job is deleted.
+    """
 
     nominal_at: datetime
     until_at: datetime | None
@@ -163,6 +172,7 @@ class Firing:
     job_state: JobState | None
     late_seconds: float | None
     fired_at: datetime
+    place: datetime
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -2,7 +2,6 @@
 
 from sqlalchemy import (
     BigInteger,
-    Boolean,
     CheckConstraint,
     Column,
     Double,
@@ -52,7 +51,7 @@ firings = Table(
     Column("reason", Text),
     Column("job_id", ID),  # no foreign key: the job may be deleted sooner
     Column("late_seconds", Double),  # after it was due
-    Column("concurrent", Boolean, nullable=False, server_default=text("false")),  # waits for no other job's end
+    Column("overlap", Text),  # its own rule while it waits; null: its schedule's
     Column("fired_at", TIME, nullable=False, server_default=text("clock_timestamp()")),
     ForeignKeyConstraint(["tenant_id", "schedule_id"], ["schedules.tenant_id", "schedules.id"], ondelete="CASCADE"),
     CheckConstraint("origin IN ('schedule', 'trigger', 'backfill')", name="origin"),

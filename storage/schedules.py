@@ -20,6 +20,7 @@ from storage.schedule_model import (
     Moved,
     NewSchedule,
     Origin,
+    Overlap,
     Schedule,
     ScheduleState,
     Waiting,
@@ -69,8 +70,8 @@ SELECT s.*, clock_timestamp() AS now,
     WHERE j.tenant_id = s.tenant_id AND j.schedule_id = s.id AND j.finished_at IS NULL ORDER BY j.id LIMIT 10
   ) AS running,
   (
-    SELECT coalesce(jsonb_agg(jsonb_build_array(nominal_at, origin, concurrent) ORDER BY nominal_at), '[]') FROM (
-      SELECT nominal_at, origin, concurrent FROM firings f
+    SELECT coalesce(jsonb_agg(jsonb_build_array(nominal_at, origin, overlap) ORDER BY nominal_at), '[]') FROM (
+      SELECT nominal_at, origin, overlap FROM firings f
       WHERE f.tenant_id = s.tenant_id AND f.schedule_id = s.id AND f.outcome = 'buffered'
       ORDER BY nominal_at LIMIT {MAX_WAITING}
     ) AS oldest
@@ -79,9 +80,10 @@ SELECT s.*, clock_timestamp() AS now,
 
 _LOCK = f"{_SEEN} FROM schedules s WHERE tenant_id = %(tenant)s AND id = %(schedule)s FOR UPDATE OF s"
 
-# Two steps: what a locked row says of its jobs and firings must be read after the lock is held.
+# Two steps: what a locked row says of its jobs and firings must be read after the lock is held. The clock is asked
+# once: a condition that may change from row to row is not looked up in an index.
 _LOCK_DUE = """
-SELECT tenant_id, id FROM schedules WHERE due_at <= clock_timestamp()
+SELECT tenant_id, id FROM schedules WHERE due_at <= (SELECT clock_timestamp())
 ORDER BY due_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
 """
 
@@ -265,8 +267,12 @@ def _locked(row: Any) -> Locked:
         now=row.now,
         running=tuple(JobId(job) for job in row.running),
         waiting=tuple(
-            Waiting(nominal_at=datetime.fromisoformat(at), origin=Origin(origin), concurrent=concurrent)
-            for at, origin, concurrent in row.waiting
+            Waiting(
+                nominal_at=datetime.fromisoformat(at),
+                origin=Origin(origin),
+                overlap=None if overlap is None else Overlap(overlap),
+            )
+            for at, origin, overlap in row.waiting
         ),
     )
 

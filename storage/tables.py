@@ -103,6 +103,7 @@ jobs = Table(
         "ix_jobs_of_schedule",
         "tenant_id",
         "schedule_id",
+        "id",
         postgresql_where=text("schedule_id IS NOT NULL AND finished_at IS NULL"),
     ),
     Index("ix_jobs_finished", "state", "finished_at", postgresql_where=text("finished_at IS NOT NULL")),

@@ -1,48 +1,77 @@
 """Fires schedules: what becomes of each nominal time, and the jobs, are written in one transaction."""
 
+import json
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from storage import firing_counts, firings, schedules
 from storage.database import PlatformTx, Tx
+from storage.errors import NotStorable, RowBusy
 from storage.model import Fired, JobId, ScheduleId, TenantId, new_job_id
-from storage.schedule_model import Locked, Moved, NewFiring, Outcome, Schedule
+from storage.schedule_model import Locked, Moved, NewFiring, Origin, Outcome, Schedule
 from tasks.errors import InvalidDocument
-from tasks.firing_plan import ON_TIME_SECONDS, Plan, plan
-from tasks.schedules import job_at, terms
+from tasks.firing_plan import MAX_TIMES, ON_TIME_SECONDS, Plan, due, plan
+from tasks.schedules import Terms, job_at, terms
 from tasks.submit import Birth, submit_all
 
 log = logging.getLogger(__name__)
 
-Written = tuple[TenantId, ScheduleId, NewFiring]
+# What fits into one transaction, more or less: a long one holds its schedules, is slow to repeat, and may never end.
+MAX_FIRINGS = 1000
+MAX_STEPS = 2000
+MAX_BYTES = 16_000_000
+MAX_SECONDS = 2.0  # of planning
+AGAIN_SECONDS = 2.0  # until a schedule is looked at again whose unique key is being decided elsewhere
+
+News = list[tuple[Schedule, NewFiring]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Pass:
-    """What one pass did: how many schedules it looked at, what became of firings, and which jobs are to be canceled."""
+    """What one pass did: how many schedules it looked at, what became of firings, and which jobs are to be canceled.
+
+    `is_full` says that there may be more to do at once.
+    """
 
     looked_at: int
+    is_full: bool
     firings: Sequence[tuple[Schedule, NewFiring]]
     cancels: Sequence[tuple[TenantId, JobId]]
 
 
-def fire_due(tx: PlatformTx, *, limit: int, on_time_seconds: float = ON_TIME_SECONDS) -> Pass:
-    """Fire up to `limit` schedules that are due and that nobody else fires.
+@dataclass(kw_only=True, slots=True)
+class _Look:
+    """One schedule in a pass: what is planned, and the jobs for it. `broken` says why nothing could be planned."""
 
-    Cancel the jobs after the commit, in transactions of their own: they may be locked by workers.
+    locked: Locked
+    said: Terms | None
+    made: Plan
+    births: dict[JobId, Birth] = field(default_factory=dict)
+    broken: str | None = None
+
+    @property
+    def schedule(self) -> Schedule:
+        return self.locked.schedule
+
+
+def fire_due(tx: PlatformTx, *, limit: int, on_time_seconds: float = ON_TIME_SECONDS, apart: bool = False) -> Pass:
+    """Fire up to `limit` schedules that are due and that nobody else fires; one that cannot be planned is paused.
+
+    Cancel the jobs after the commit, in transactions of their own: they may be locked by workers. Raises NotStorable or
+    RowBusy for a row that cannot be written; with `apart` it is found out which, and the others stand.
     """
     found = schedules.lock_due(tx, limit=limit)
-    plans = [
-        (locked, plan(locked, terms(locked.schedule.document), on_time_seconds=on_time_seconds)) for locked in found
-    ]
-    written = _write(tx, plans)
-    schedules.move(tx, [_moved(locked, made) for locked, made in plans])
+    looks = list(_looks(found, on_time_seconds))
+    written = [one for look in looks for one in _write_apart(tx, look)] if apart else _write(tx, looks)
     return Pass(
-        looked_at=len(found),
+        looked_at=len(looks),
+        is_full=len(found) == limit or len(looks) < len(found),
         firings=written,
-        cancels=[(one.schedule.tenant_id, job) for one, made in plans if made.cancels for job in one.running],
+        cancels=[(one.schedule.tenant_id, job) for one in looks if one.made.cancels for job in one.locked.running],
     )
 
 
@@ -53,45 +82,117 @@ def start_now(tx: Tx, schedule: Schedule, firing: NewFiring) -> NewFiring:
     """
     seen = Locked(schedule=schedule, now=firing.nominal_at, running=(), waiting=())
     while True:
-        written = _write(PlatformTx(connection=tx.connection), [(seen, Plan(next_at=None, firings=[firing]))])
+        look = _Look(locked=seen, said=None, made=Plan(next_at=None, firings=[firing]))
+        _bear(look)
+        written = _write_rows(PlatformTx(connection=tx.connection), [look])
         if written:
             return written[0][1]
         firing = replace(firing, nominal_at=firing.nominal_at + timedelta(microseconds=1))
 
 
-def _write(tx: PlatformTx, plans: Sequence[tuple[Locked, Plan]]) -> list[tuple[Schedule, NewFiring]]:
-    """Write the firings of all plans and the jobs that they start; returns them as they were written."""
-    births: dict[JobId, Birth] = {}
-    new = [(one.schedule, _with_job(one.schedule, firing, births)) for one, made in plans for firing in made.firings]
-    old = [(one.schedule, _with_job(one.schedule, firing, births)) for one, made in plans for firing in made.decided]
-    fresh = firings.insert(tx, [_row(*each) for each in new])
-    # A nominal time that has its row has had its decision: nothing is started for it again.
-    new = [(of, firing) for of, firing in new if (of.tenant_id, of.id, firing.nominal_at) in fresh]
-    wanted = [births[firing.job_id] for _, firing in (*new, *old) if firing.job_id is not None]
-    held = submit_all(tx, wanted)
-    settled = [(of, _unless_held(firing, held.get(firing.job_id or JobId("")))) for of, firing in new]
-    decided = [(of, _unless_held(firing, held.get(firing.job_id or JobId("")))) for of, firing in old]
-    refused = [pair for pair, (_, before) in zip(settled, new, strict=True) if pair[1] is not before]
-    firings.decide(tx, [_row(*each) for each in (*decided, *refused)])
-    firing_counts.add(tx, [firing for _, firing in (*settled, *decided)])
-    return [*settled, *decided]
+def _looks(found: Sequence[Locked], on_time_seconds: float) -> Iterator[_Look]:
+    """As many as fit into one transaction; the other schedules stay as they are, and due."""
+    firings_left, steps_left, bytes_left = MAX_FIRINGS, MAX_STEPS, MAX_BYTES
+    end = time.monotonic() + MAX_SECONDS
+    for locked in found:
+        if min(firings_left, steps_left, bytes_left) <= 0 or time.monotonic() > end:
+            return
+        size = len(json.dumps(locked.schedule.document["job"]))
+        look = _planned(locked, on_time_seconds, max_times=min(MAX_TIMES, max(1, MAX_BYTES // size)))
+        _bear(look)
+        firings_left -= 1 + len(look.made.firings) + len(look.made.decided)
+        steps_left -= sum(len(birth.spec.steps) for birth in look.births.values())
+        bytes_left -= size * len(look.births)
+        yield look
 
 
-def _with_job(schedule: Schedule, firing: NewFiring, births: dict[JobId, Birth]) -> NewFiring:
-    """The firing with a job of its own, if it is to start one and its document still can be read."""
+def _planned(locked: Locked, on_time_seconds: float, *, max_times: int) -> _Look:
+    try:
+        said = terms(locked.schedule.document)
+        made = plan(locked, said, on_time_seconds=on_time_seconds, max_times=max_times)
+    except Exception as exc:  # one schedule must not keep all others from firing
+        log.exception("fire.cannot_be_planned schedule=%s", locked.schedule.id)
+        stays = Plan(next_at=locked.schedule.next_at)
+        return _Look(locked=locked, said=None, made=stays, broken=f"its next firing cannot be told: {exc}"[:1000])
+    return _Look(locked=locked, said=said, made=made)
+
+
+def _bear(look: _Look) -> None:
+    """Give each firing that is to be started a job, if the schedule's document still can be read."""
+    look.made.firings = [_with_job(look, firing) for firing in look.made.firings]
+    look.made.decided = [_with_job(look, firing) for firing in look.made.decided]
+
+
+def _with_job(look: _Look, firing: NewFiring) -> NewFiring:
     if firing.outcome is not Outcome.STARTED:
         return firing
+    schedule = look.schedule
     try:
         spec = job_at(schedule, firing.nominal_at)
     except InvalidDocument as exc:
         log.warning("fire.job_invalid schedule=%s nominal_at=%s reason=%s", schedule.id, firing.nominal_at, exc)
-        return replace(
-            firing, outcome=Outcome.FAILED, reason=f"its job's document is not accepted any more: {exc}"[:1000]
-        )
+        return _failed(firing, f"its job's document is not accepted any more: {exc}")
+    except Exception as exc:
+        log.exception("fire.job_impossible schedule=%s nominal_at=%s", schedule.id, firing.nominal_at)
+        return _failed(firing, f"its job's document cannot be made: {exc}")
     fired = Fired(schedule_id=schedule.id, fire_time=firing.nominal_at)
     birth = Birth(tenant_id=schedule.tenant_id, job_id=new_job_id(), spec=spec, fired=fired)
-    births[birth.job_id] = birth
+    look.births[birth.job_id] = birth
     return replace(firing, job_id=birth.job_id)
+
+
+def _failed(firing: NewFiring, reason: str) -> NewFiring:
+    return replace(firing, outcome=Outcome.FAILED, reason=reason[:1000], job_id=None)
+
+
+def _write(tx: PlatformTx, looks: Sequence[_Look]) -> News:
+    """Write all of it, each kind of row in one statement, and move the schedules on."""
+    written = _write_rows(tx, looks)
+    became: dict[tuple[TenantId, ScheduleId], list[NewFiring]] = defaultdict(list)
+    for of, firing in written:
+        became[of.tenant_id, of.id].append(firing)
+    for look in looks:
+        if look.broken is not None:
+            firings.pause(tx, look.schedule.tenant_id, look.schedule.id, reason=look.broken)
+        _settle(look, became[look.schedule.tenant_id, look.schedule.id])
+    schedules.move(tx, [_moved(look) for look in looks])
+    return written
+
+
+def _write_apart(tx: PlatformTx, look: _Look) -> News:
+    """Write what one schedule does; if the database refuses it, its firings have failed, and say why."""
+    try:
+        with tx.savepoint():
+            return _write(tx, [look])
+    except RowBusy as exc:
+        log.info("fire.put_off schedule=%s reason=%s", look.schedule.id, exc)
+        look.made = Plan(next_at=look.schedule.next_at, due_at=look.locked.now + timedelta(seconds=AGAIN_SECONDS))
+        schedules.move(tx, [_moved(look)])
+        return []
+    except NotStorable as exc:
+        log.warning("fire.refused schedule=%s reason=%s", look.schedule.id, exc)
+        reason = f"its job cannot be written: {exc}"
+    look.births.clear()
+    for listed in (look.made.firings, look.made.decided):
+        listed[:] = [_failed(one, reason) if one.outcome is Outcome.STARTED else one for one in listed]
+    return _write(tx, [look])
+
+
+def _write_rows(tx: PlatformTx, looks: Sequence[_Look]) -> News:
+    """Write the firings and the jobs that they start; returns the firings as they were written."""
+    new = [(look.schedule, firing) for look in looks for firing in look.made.firings]
+    old = [(look.schedule, firing) for look in looks for firing in look.made.decided]
+    births = {job_id: birth for look in looks for job_id, birth in look.births.items()}
+    fresh = firings.insert(tx, [(of.tenant_id, of.id, firing) for of, firing in new])
+    # A nominal time that has its row has had its decision: nothing is started for it again.
+    new = [(of, firing) for of, firing in new if (of.tenant_id, of.id, firing.place) in fresh]
+    held = submit_all(tx, [births[firing.job_id] for _, firing in (*new, *old) if firing.job_id is not None])
+    settled = [(of, _unless_held(firing, held.get(firing.job_id or JobId("")))) for of, firing in new]
+    decided = [(of, _unless_held(firing, held.get(firing.job_id or JobId("")))) for of, firing in old]
+    refused = [pair for pair, (_, before) in zip(settled, new, strict=True) if pair[1] is not before]
+    firings.decide(tx, [(of.tenant_id, of.id, firing) for of, firing in (*decided, *refused)])
+    firing_counts.add(tx, [firing for _, firing in (*settled, *decided)])
+    return [*settled, *decided]
 
 
 def _unless_held(firing: NewFiring, holder: JobId | None) -> NewFiring:
@@ -100,14 +201,31 @@ def _unless_held(firing: NewFiring, holder: JobId | None) -> NewFiring:
     return replace(firing, outcome=Outcome.SKIPPED, reason=f"job {holder} holds its unique_key", job_id=None)
 
 
-def _row(schedule: Schedule, firing: NewFiring) -> Written:
-    return schedule.tenant_id, schedule.id, firing
+def _settle(look: _Look, written: Sequence[NewFiring]) -> None:
+    """Correct the plan by what became of it: a firing that another job's unique key has skipped was no run."""
+    made, said = look.made, look.said
+    if said is None:
+        return
+    planned = {firing.nominal_at for firing in made.firings if firing.outcome is Outcome.STARTED}
+    skipped = [
+        one
+        for one in written
+        if one.outcome is Outcome.SKIPPED and one.origin is Origin.SCHEDULE and one.nominal_at in planned
+    ]
+    if skipped:
+        made.runs -= len(skipped)
+        if made.is_over:
+            made.next_at = said.calendar.after(max(one.nominal_at for one in made.firings))
+            made.due_at = None if made.next_at is None else due(look.schedule.id, made.next_at, said)
+    if made.waiting and made.decided and not any(one.outcome is Outcome.STARTED for one in written):
+        made.due_at = look.locked.now  # nothing runs whose end would start the next one
 
 
-def _moved(locked: Locked, made: Plan) -> Moved:
+def _moved(look: _Look) -> Moved:
+    schedule, made = look.schedule, look.made
     return Moved(
-        tenant_id=locked.schedule.tenant_id,
-        schedule_id=locked.schedule.id,
+        tenant_id=schedule.tenant_id,
+        schedule_id=schedule.id,
         next_at=made.next_at,
         due_at=made.due_at,
         runs=made.runs,

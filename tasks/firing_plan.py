@@ -12,8 +12,10 @@ from tasks.schedules import Terms, jitter
 
 ON_TIME_SECONDS = 5.0  # later than this a firing counts as missed: a loop that hiccups is no loop that was away
 AGAIN_SECONDS = 15.0  # how soon a schedule with firings that wait is looked at, should nobody wake it
+CANCEL_SECONDS = 1.0  # and one whose jobs are being canceled
 MAX_TIMES = 200  # nominal times in one pass: others have their turn in between
 MAX_MISSED = 100  # rows for what is too old to be made up for; the rest becomes one row
+_INSTANT = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,92 +28,134 @@ class Came:
 
 @dataclass(kw_only=True, slots=True)
 class Plan:
-    """What is to be written: new `firings` and decisions about those that waited; `started` ones need a job each.
+    """What is to be written: new `firings` and decisions about those that waited; each that is started needs a job.
 
-    `cancels` says that the schedule's running jobs are to be canceled. `runs` are added to those that count.
+    `waiting` are those that go on waiting. `cancels` says that the schedule's running jobs are to be canceled. `runs`
+    are added to those that count; `is_over` if they have reached max_runs by that.
     """
 
     firings: list[NewFiring] = field(default_factory=list)
     decided: list[NewFiring] = field(default_factory=list)
+    waiting: list[Waiting] = field(default_factory=list)
     cancels: bool = False
     next_at: datetime | None
     due_at: datetime | None = None
     runs: int = 0
+    is_over: bool = False
 
 
-def plan(locked: Locked, terms: Terms, *, on_time_seconds: float = ON_TIME_SECONDS) -> Plan:
+def plan(locked: Locked, terms: Terms, *, on_time_seconds: float = ON_TIME_SECONDS, max_times: int = MAX_TIMES) -> Plan:
     """What the schedule does now; see docs/schedules.md for the rules of `overlap` and `catch_up`."""
     schedule = locked.schedule
     made = Plan(next_at=schedule.next_at)
     is_paused = schedule.paused_at is not None
-    waiting, busy = _start_waiting(locked, terms, made, is_paused=is_paused)
+    busy = _start_waiting(locked, terms, made, is_paused=is_paused)
+    is_held_up = False
     if not is_paused:
-        _fire(locked, terms, made, waiting, busy=busy, on_time_seconds=on_time_seconds)
-        if made.next_at is not None:
-            made.due_at = due(schedule.id, made.next_at, terms)
-    if waiting:
-        again = locked.now + timedelta(seconds=AGAIN_SECONDS)
-        made.due_at = again if made.due_at is None else min(made.due_at, again)
-    made.cancels = terms.overlap is Overlap.CANCEL_RUNNING and bool(locked.running) and bool(waiting)
+        is_held_up = _fire(locked, terms, made, busy=busy, on_time_seconds=on_time_seconds, max_times=max_times)
+    made.cancels = bool(locked.running) and any(
+        rule(one, terms) is Overlap.CANCEL_RUNNING for one in made.waiting if not _is_held(one, is_paused=is_paused)
+    )
+    made.due_at = _look_next(locked, terms, made, is_paused=is_paused, is_held_up=is_held_up)
     return made
 
 
 def due(schedule_id: str, nominal_at: datetime, terms: Terms) -> datetime:
     """When a nominal time is due: with its jitter."""
-    return nominal_at + timedelta(seconds=jitter(schedule_id, nominal_at, terms.jitter_seconds))
+    try:
+        return nominal_at + timedelta(seconds=jitter(schedule_id, nominal_at, terms.jitter_seconds))
+    except OverflowError:  # at the calendar's end
+        return nominal_at
 
 
-def _start_waiting(locked: Locked, terms: Terms, made: Plan, *, is_paused: bool) -> tuple[list[Waiting], bool]:
-    """Start of the firings that wait what may start now; returns those that go on waiting, and whether a job runs."""
-    busy, left = bool(locked.running), []
+def rule(one: Waiting, terms: Terms) -> Overlap:
+    """What a firing that waits goes by: its own rule, if it has one, and else what its schedule says now.
+
+    Of a schedule that allows overlaps its own firings wait for nothing, whatever they were told when they came.
+    """
+    if one.overlap is None or (one.origin is Origin.SCHEDULE and terms.overlap is Overlap.ALLOW):
+        return terms.overlap
+    return one.overlap
+
+
+def _is_held(one: Waiting, *, is_paused: bool) -> bool:
+    return is_paused and one.origin is Origin.SCHEDULE
+
+
+def _look_next(locked: Locked, terms: Terms, made: Plan, *, is_paused: bool, is_held_up: bool) -> datetime | None:
+    """When a loop looks at the schedule again; never in the past, so that others have their turn in between."""
+    looks: list[datetime] = []
+    if len(locked.waiting) == MAX_WAITING and made.decided:  # there may be more than it was shown
+        looks.append(locked.now)
+    if made.waiting:
+        looks.append(locked.now + timedelta(seconds=CANCEL_SECONDS if made.cancels else AGAIN_SECONDS))
+    if made.next_at is not None and not is_paused and not is_held_up:
+        looks.append(max(due(locked.schedule.id, made.next_at, terms), locked.now))
+    return min(looks, default=None)
+
+
+def _start_waiting(locked: Locked, terms: Terms, made: Plan, *, is_paused: bool) -> bool:
+    """Start of the firings that wait what may start now; returns whether a job runs then."""
+    busy = bool(locked.running)
     for one in locked.waiting:
-        is_held = is_paused and one.origin is Origin.SCHEDULE
-        is_free = one.concurrent or terms.overlap is Overlap.ALLOW or not busy
-        if is_held or not is_free:
-            left.append(one)
+        is_free = rule(one, terms) is Overlap.ALLOW or not busy
+        if _is_held(one, is_paused=is_paused) or not is_free:
+            made.waiting.append(one)
             continue
         busy = True
         made.decided.append(NewFiring(nominal_at=one.nominal_at, origin=one.origin, outcome=Outcome.STARTED))
-    return left, busy
+    return busy
 
 
-def _fire(
-    locked: Locked, terms: Terms, made: Plan, waiting: list[Waiting], *, busy: bool, on_time_seconds: float
-) -> None:
-    """Decide about the nominal times that have come since the last pass; `waiting` is kept up."""
-    came, made.next_at = _come(locked, terms)
+def _fire(locked: Locked, terms: Terms, made: Plan, *, busy: bool, on_time_seconds: float, max_times: int) -> bool:
+    """Decide about the nominal times that have come since the last pass.
+
+    Returns whether one has to stay where it is, since as many wait as may.
+    """
+    came, made.next_at = _come(locked, terms, max_times)
     is_last = made.next_at is None or due(locked.schedule.id, made.next_at, terms) > locked.now
     for place, one in enumerate(came):
-        if terms.max_runs is not None and locked.schedule.runs + made.runs >= terms.max_runs:
-            made.next_at = None
-            return
+        if _is_over(locked, terms, made):
+            return False
         missed = _missed(one, terms, on_time_seconds, is_newest=is_last and place == len(came) - 1)
         if missed:
             made.firings.append(_firing(one, Outcome.MISSED, missed))
             if len(made.firings) >= MAX_MISSED and _skip_old(locked, terms, made, one, on_time_seconds):
-                return
+                return False
             continue
         is_late = one.late > on_time_seconds
-        if is_late and terms.overlap is not Overlap.ALLOW and len(waiting) >= MAX_WAITING:
-            made.next_at = one.at  # what is made up for waits for its turn where it stands
-            return
-        firing = _decide(one, terms, made, waiting, busy=busy, is_late=is_late)
+        if is_late and terms.overlap is not Overlap.ALLOW and len(made.waiting) >= MAX_WAITING:
+            made.next_at = one.at
+            return True
+        firing = _decide(one, terms, made, busy=busy, is_late=is_late)
         made.firings.append(firing)
         if firing.outcome is not Outcome.SKIPPED:
             busy, made.runs = True, made.runs + 1
-    if terms.max_runs is not None and locked.schedule.runs + made.runs >= terms.max_runs:
-        made.next_at = None
+    _is_over(locked, terms, made)
+    return False
 
 
-def _come(locked: Locked, terms: Terms) -> tuple[Sequence[Came], datetime | None]:
-    """The nominal times that have come, and the next one."""
+def _is_over(locked: Locked, terms: Terms, made: Plan) -> bool:
+    """Whether it has reached its max_runs; then it has no next time."""
+    if terms.max_runs is None or locked.schedule.runs + made.runs < terms.max_runs:
+        return False
+    made.next_at, made.is_over = None, True
+    return True
+
+
+def _come(locked: Locked, terms: Terms, max_times: int) -> tuple[Sequence[Came], datetime | None]:
+    """The nominal times that have come, and the next one.
+
+    They are taken in their order, so one is due no sooner than those before it, however short its own jitter is.
+    """
     came: list[Came] = []
-    at = locked.schedule.next_at
-    while at is not None and len(came) < MAX_TIMES:
-        late = (locked.now - due(locked.schedule.id, at, terms)).total_seconds()
-        if late < 0:
+    at, latest = locked.schedule.next_at, None
+    while at is not None and len(came) < max_times:
+        due_at = due(locked.schedule.id, at, terms)
+        if due_at > locked.now:
             break
-        came.append(Came(at, late))
+        latest = due_at if latest is None else max(latest, due_at)
+        came.append(Came(at, (locked.now - latest).total_seconds()))
         at = terms.calendar.after(at)
     return came, at
 
@@ -131,40 +175,62 @@ def _missed(one: Came, terms: Terms, on_time_seconds: float, *, is_newest: bool)
 
 
 def _skip_old(locked: Locked, terms: Terms, made: Plan, one: Came, on_time_seconds: float) -> bool:
-    """Make one row of all that is too old anyway, if there is more of it; whether that was done."""
+    """Make one row of all that is not made up for anyway, if there is more of it; whether that was done."""
     window = 0.0 if terms.catch_up is CatchUp.NONE else terms.catch_up_seconds
     horizon = locked.now - timedelta(seconds=max(window, on_time_seconds) + terms.jitter_seconds)
+    if terms.catch_up is CatchUp.LAST and (newest := _newest(locked, terms, one.at)) is not None:
+        horizon = max(horizon, newest - _INSTANT)
     first = terms.calendar.after(one.at)
     if first is None or first >= horizon:
         return False
-    reason = "too late to be made up for; not listed one by one"
+    reason = f"nobody was there, and catch_up is {terms.catch_up.value!r}; not listed one by one"
     made.firings.append(NewFiring(nominal_at=first, until_at=horizon, outcome=Outcome.MISSED, reason=reason))
     made.next_at = terms.calendar.after(horizon)
     return True
 
 
-def _decide(one: Came, terms: Terms, made: Plan, waiting: list[Waiting], *, busy: bool, is_late: bool) -> NewFiring:
-    if terms.overlap is Overlap.ALLOW or not (busy or waiting):
+def _newest(locked: Locked, terms: Terms, after: datetime) -> datetime | None:
+    """The last nominal time after this one that has come, as far as can be told without looking at all of them.
+
+    Looked for from now backwards in growing steps; what is due later for its jitter has not come.
+    """
+    latest = locked.now - timedelta(seconds=terms.jitter_seconds)
+    step = timedelta(seconds=1)
+    found = terms.calendar.after(latest - step)
+    while (found is None or found > latest) and latest - step > after:
+        step *= 2
+        found = terms.calendar.after(max(latest - step, after))
+    if found is None or not after < found <= latest:
+        return None
+    while (later := terms.calendar.after(found)) is not None and later <= latest:
+        found = later
+    return found
+
+
+def _decide(one: Came, terms: Terms, made: Plan, *, busy: bool, is_late: bool) -> NewFiring:
+    if terms.overlap is Overlap.ALLOW or not (busy or made.waiting):
         return _firing(one, Outcome.STARTED)
-    own = [other for other in waiting if other.origin is Origin.SCHEDULE]
-    if not is_late:  # one that is made up for waits for its turn, whatever the rule
-        if terms.overlap is Overlap.SKIP:
-            return _firing(one, Outcome.SKIPPED, "a job of an earlier firing has not ended (overlap is 'skip')")
-        if terms.overlap is Overlap.BUFFER_ONE and own:
-            return _firing(one, Outcome.SKIPPED, "another firing waits already (overlap is 'buffer_one')")
-        if len(waiting) >= MAX_WAITING:
-            return _firing(one, Outcome.SKIPPED, f"{MAX_WAITING} firings wait already")
-        if terms.overlap is Overlap.CANCEL_RUNNING:
-            _give_way(made, waiting, own)
-    waiting.append(Waiting(nominal_at=one.at, origin=Origin.SCHEDULE, concurrent=False))
+    if is_late:  # what is made up for waits for its turn, whatever the rule
+        made.waiting.append(Waiting(nominal_at=one.at, origin=Origin.SCHEDULE, overlap=Overlap.BUFFER_ALL))
+        return replace(_firing(one, Outcome.BUFFERED), overlap=Overlap.BUFFER_ALL)
+    own = [other for other in made.waiting if other.origin is Origin.SCHEDULE and other.overlap is None]
+    if terms.overlap is Overlap.SKIP:
+        return _firing(one, Outcome.SKIPPED, "a job of an earlier firing has not ended (overlap is 'skip')")
+    if terms.overlap is Overlap.BUFFER_ONE and own:
+        return _firing(one, Outcome.SKIPPED, "another firing waits already (overlap is 'buffer_one')")
+    if terms.overlap is Overlap.CANCEL_RUNNING:
+        _give_way(made, own)
+    if len(made.waiting) >= MAX_WAITING:
+        return _firing(one, Outcome.SKIPPED, f"{MAX_WAITING} firings wait already")
+    made.waiting.append(Waiting(nominal_at=one.at, origin=Origin.SCHEDULE, overlap=None))
     return _firing(one, Outcome.BUFFERED)
 
 
-def _give_way(made: Plan, waiting: list[Waiting], own: Sequence[Waiting]) -> None:
-    """A later firing takes the place of those that wait."""
+def _give_way(made: Plan, own: Sequence[Waiting]) -> None:
+    """A later firing takes the place of those that came on time and wait."""
     reason = "a later firing took its place (overlap is 'cancel_running')"
     for other in own:
-        waiting.remove(other)
+        made.waiting.remove(other)
         gone = NewFiring(nominal_at=other.nominal_at, outcome=Outcome.SKIPPED, reason=reason)
         planned = next((one for one in made.firings if one.nominal_at == other.nominal_at), None)
         if planned is None:

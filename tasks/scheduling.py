@@ -88,7 +88,7 @@ def resume(tx: Tx, locked: Locked) -> Schedule:
     _skip_past(tx, locked, f"the schedule was paused: {schedule.paused_reason}")
     said = terms(schedule.document)
     next_at = schedule.next_at
-    if next_at is not None and next_at <= now:
+    if next_at is not None and due(schedule.id, next_at, said) <= now:
         next_at = said.calendar.after(now)
     due_at = None if next_at is None else due(schedule.id, next_at, said)
     wanted = replace(_as_it_is(locked), next_at=next_at, due_at=due_at, paused_reason=None)
@@ -108,7 +108,8 @@ def trigger(tx: Tx, locked: Locked, *, overlap: Overlap | None = None) -> NewFir
     firing = NewFiring(nominal_at=locked.now, origin=Origin.TRIGGER, outcome=Outcome.STARTED)
     if is_busy and rule is not Overlap.ALLOW:
         reason = _refusal(rule, locked)
-        firing = replace(firing, outcome=Outcome.SKIPPED if reason else Outcome.BUFFERED, reason=reason)
+        outcome = Outcome.SKIPPED if reason else Outcome.BUFFERED
+        firing = replace(firing, outcome=outcome, reason=reason, overlap=rule)
     written = start_now(tx, locked.schedule, firing)
     if written.outcome is Outcome.BUFFERED:
         schedules.look_again(tx, locked.schedule.id)
@@ -126,11 +127,8 @@ def backfill(
     times = list(islice(terms(locked.schedule.document).calendar.between(first, last), MAX_BACKFILL + 1))
     if len(times) > MAX_BACKFILL:
         raise BackfillTooLarge(MAX_BACKFILL, times[MAX_BACKFILL - 1])
-    schedule, concurrent = locked.schedule, overlap is Overlap.ALLOW
-    new = [
-        NewFiring(nominal_at=at, origin=Origin.BACKFILL, outcome=Outcome.BUFFERED, concurrent=concurrent)
-        for at in times
-    ]
+    schedule = locked.schedule
+    new = [NewFiring(nominal_at=at, origin=Origin.BACKFILL, outcome=Outcome.BUFFERED, overlap=overlap) for at in times]
     written = _write(tx, schedule, new, take_over=True)
     schedules.look_again(tx, schedule.id)
     return written, len(times)
@@ -148,7 +146,7 @@ def _refusal(rule: Overlap, locked: Locked) -> str | None:
 def _skip_past(tx: Tx, locked: Locked, reason: str) -> None:
     """Write nominal times that have come and not been decided as one row, if there are any."""
     schedule, now = locked.schedule, locked.now
-    if schedule.next_at is None or schedule.next_at > now:
+    if schedule.next_at is None or due(schedule.id, schedule.next_at, terms(schedule.document)) > now:
         return
     row = NewFiring(nominal_at=schedule.next_at, until_at=now, outcome=Outcome.SKIPPED, reason=reason)
     _write(tx, schedule, [row])
@@ -159,7 +157,7 @@ def _write(tx: Tx, schedule: Schedule, new: Sequence[NewFiring], *, take_over: b
     platform = PlatformTx(connection=tx.connection)
     rows = [(schedule.tenant_id, schedule.id, one) for one in new]
     fresh = firings.insert(platform, rows, take_over=take_over)
-    firing_counts.add(platform, [one for *whose, one in rows if (*whose, one.nominal_at) in fresh])
+    firing_counts.add(platform, [one for *whose, one in rows if (*whose, one.place) in fresh])
     return len(fresh)
 
 

@@ -10,6 +10,7 @@ import pytest
 from scheduler.fire import fire, turn
 from storage import counts, schedules
 from storage.database import Database
+from storage.errors import DatabaseRefused
 from storage.model import TenantId
 from tests.scheduler.timetable import Timetable
 from tests.waiting import until
@@ -123,6 +124,21 @@ def test_a_long_backlog_is_made_up_for_batch_by_batch(timetable: Timetable) -> N
     assert len(came) >= 690
 
 
+def test_a_long_backlog_lets_others_in_between(timetable: Timetable, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tasks.firing.MAX_FIRINGS", 150)
+    behind = [timetable.make(every=1, catch_up="all", overlap="allow") for _ in range(3)]
+    for schedule in behind:
+        timetable.put_back(schedule, 1000)
+    other = timetable.make(every=60)
+    timetable.put_back(other, 60)
+    for _ in behind:  # each of those behind has its turn
+        turn(timetable.database)
+    assert [len(timetable.runs(schedule)) for schedule in behind] == [200] * 3
+    turn(timetable.database)  # and then the one on time
+    assert len(timetable.runs(other)) == 1
+    until(lambda: len(timetable.fired(behind[2])) >= 1000)
+
+
 def test_jitter_delays_a_firing_and_not_its_nominal_time(timetable: Timetable) -> None:
     made = [timetable.make(every=60, jitter_seconds=50) for _ in range(20)]
     delays = {((one.due_at or one.created_at) - (one.next_at or one.created_at)).total_seconds() for one in made}
@@ -177,7 +193,7 @@ def test_a_job_whose_kind_is_gone_is_a_failed_firing_and_stops_no_other(timetabl
     assert (timetable.find(gone).next_at or gone.created_at) > run.nominal_at
 
 
-def test_what_the_database_refuses_pauses_its_schedule_and_no_other(timetable: Timetable) -> None:
+def test_what_the_database_refuses_is_a_failed_firing_and_stops_no_other(timetable: Timetable) -> None:
     with timetable.database.platform() as tx:
         tx.sql("ALTER TABLE jobs ADD CONSTRAINT no_poison CHECK (metadata ->> 'poison' IS NULL)")
     job = {"steps": {"say": {"kind": "echo"}}}
@@ -187,10 +203,42 @@ def test_what_the_database_refuses_pauses_its_schedule_and_no_other(timetable: T
         timetable.put_back(schedule, 60)
     timetable.turn()
     assert [timetable.outcomes(schedule) for schedule in made] == [["started"]] * 3
-    assert timetable.runs(poison) == []
+    (run,) = timetable.runs(poison)
+    assert (run.outcome, run.job_id) == ("failed", None)
+    assert "no_poison" in (run.reason or "")
     stands = timetable.find(poison)
+    assert stands.state == "active"
+    assert (stands.next_at or run.nominal_at) > run.nominal_at
+
+
+def test_a_database_that_refuses_everything_pauses_and_fails_nothing(timetable: Timetable) -> None:
+    schedule = timetable.make(every=60)
+    timetable.put_back(schedule, 60)
+    with timetable.database.platform() as tx:
+        tx.sql("ALTER TABLE steps ADD COLUMN newer text NOT NULL")
+    with pytest.raises(DatabaseRefused):
+        turn(timetable.database)
+    assert (timetable.find(schedule).state, timetable.runs(schedule)) == ("active", [])
+    with timetable.database.platform() as tx:
+        tx.sql("ALTER TABLE steps DROP COLUMN newer")
+    timetable.turn()
+    assert timetable.outcomes(schedule) == ["started"]
+
+
+def test_a_schedule_that_cannot_be_planned_is_paused_and_stops_no_other(timetable: Timetable) -> None:
+    odd, good = timetable.make(every=60), timetable.make(every=60)
+    for schedule in (odd, good):
+        timetable.put_back(schedule, 60)
+    with timetable.database.begin(timetable.tenant) as tx:
+        asked = (
+            "UPDATE schedules SET document = jsonb_set(document, '{timezone}', '\"Mars/Olympus\"') WHERE id = %(id)s"
+        )
+        tx.sql(asked, id=odd.id)
+    timetable.turn()
+    assert timetable.outcomes(good) == ["started"]
+    stands = timetable.find(odd)
     assert (stands.state, stands.due_at) == ("paused", None)
-    assert "no_poison" in (stands.paused_reason or "")
+    assert "Mars/Olympus" in (stands.paused_reason or "")
 
 
 def test_max_runs_end_a_schedule(timetable: Timetable) -> None:

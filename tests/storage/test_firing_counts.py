@@ -7,7 +7,7 @@ import pytest
 
 from storage import firing_counts
 from storage.database import Database
-from storage.firing_counts import BOUNDS, SLOTS, FiringCounts, Standing
+from storage.firing_counts import BOUNDS, FiringCounts, Standing
 from storage.model import TenantId
 from storage.schedule_model import NewFiring, Origin, Outcome
 from tests.scheduler.timetable import Timetable
@@ -75,8 +75,8 @@ def test_lateness_is_only_of_firings_that_started_by_themselves(database: Databa
 
 
 def test_processes_count_beside_each_other(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    for pid in (1, 2, 2, SLOTS + 1):
-        monkeypatch.setattr("os.getpid", lambda pid=pid: pid)
+    for slot in (1, 2, 2, 1):
+        monkeypatch.setattr("storage.firing_counts._SLOT", slot)
         with database.platform() as tx:
             firing_counts.add(tx, [started(0.2)])
     with database.platform_read() as tx:

@@ -41,7 +41,7 @@ CREATE TABLE firings (
   reason text,
   job_id text COLLATE "C",
   late_seconds double precision,
-  concurrent boolean NOT NULL DEFAULT false,
+  overlap text,
   fired_at timestamptz NOT NULL DEFAULT clock_timestamp(),
   CONSTRAINT pk_firings PRIMARY KEY (tenant_id, schedule_id, nominal_at),
   CONSTRAINT fk_firings_schedules FOREIGN KEY (tenant_id, schedule_id) REFERENCES schedules (tenant_id, id)
@@ -68,7 +68,7 @@ CREATE TABLE firing_counts (
 ) WITH (fillfactor = 50);
 
 ALTER TABLE jobs ADD COLUMN schedule_id text COLLATE "C", ADD COLUMN fire_time timestamptz;
-CREATE INDEX ix_jobs_of_schedule ON jobs (tenant_id, schedule_id)
+CREATE INDEX ix_jobs_of_schedule ON jobs (tenant_id, schedule_id, id)
   WHERE schedule_id IS NOT NULL AND finished_at IS NULL;
 
 CREATE FUNCTION note_end_of_fired_job() RETURNS trigger LANGUAGE plpgsql AS $$
