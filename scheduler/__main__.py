@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -74,11 +75,11 @@ def apply_schedules(file: Path | None, dry_run: bool) -> None:
 
     found = file or settings.schedules_file(os.environ)
     if found is None:
-        raise ConfigurationError("SCHEDULES_FILE is empty or not there: name a file with --file")
+        raise ConfigurationError("SCHEDULES_FILE is not set: set it, or name a file with --file")
     wanted = applying.read(found)
     database = Database(storage_settings.from_env(os.environ))
     done = applying.apply(database, applying.FILE, wanted, where=str(found), dry_run=dry_run)
-    print("\n".join(done.lines))
+    _print_applied(done.lines, dry_run=dry_run)
     database.close()
 
 
@@ -96,9 +97,17 @@ def import_beat(app: str | None, config: str | None, tenant: str, dry_run: bool,
     found = beat_import.read(beat.find_app(app, config), tenant)
     for notice in found.notices:
         print(f"notice: {notice}", file=sys.stderr)
+    if not found.wanted:
+        print(f"notice: there is no beat_schedule in {app or config or 'celeryconfig'}", file=sys.stderr)
     database = Database(storage_settings.from_env(os.environ))
-    print("\n".join(beat_import.apply(database, found, prune=prune, dry_run=dry_run).lines))
+    _print_applied(beat_import.apply(database, found, prune=prune, dry_run=dry_run).lines, dry_run=dry_run)
     database.close()
+
+
+def _print_applied(lines: Sequence[str], *, dry_run: bool) -> None:
+    if dry_run:
+        print("dry run: nothing is changed; without --dry-run this would be said:")
+    print("\n".join(lines))
 
 
 @scheduler.command()
@@ -212,10 +221,13 @@ def _keep(*names: str) -> None:
 
 
 def _apply_schedules(database: Database, file: Path | None, stop: threading.Event) -> None:
-    """Apply the file and what the installed kinds bring; a database that is away is waited for."""
+    """Apply what the platform, the installed kinds and the file want; a database that is away is waited for."""
     from tasks import applying
 
-    left = [(applying.KINDS_SOURCE, "installed kinds", applying.of_kinds())]
+    left = [
+        (applying.PLATFORM_SOURCE, str(applying.PLATFORM_FILE), applying.read(applying.PLATFORM_FILE)),
+        (applying.KINDS_SOURCE, "installed kinds", applying.of_kinds()),
+    ]
     if file is not None:
         left.append((applying.FILE, str(file), applying.read(file)))
     failures = 0

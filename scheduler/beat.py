@@ -172,9 +172,14 @@ class Scheduler(CeleryScheduler):
     def _import(self, database: Database) -> None:
         """Write the entries, if that is still to be done."""
         if self._found is not None:
-            done = beat_import.apply(database, self._found, prune=True)
+            # An app without entries has them elsewhere, or was loaded from the wrong place: that deletes nothing.
+            done = beat_import.apply(database, self._found, prune=bool(self._found.wanted))
             self._found = None
             log.info("beat.imported %s", "; ".join(done.lines))
+            for tenant, name in done.deleted:
+                log.warning(
+                    "beat.deleted schedule=%s tenant=%s reason=it is not in beat_schedule any more", name, tenant
+                )
 
     def _entry(self, tx: Tx, row: Schedule) -> ScheduleEntry:
         step = dict(next(iter(row.document["job"].get("steps", {}).values()), {}))

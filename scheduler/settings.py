@@ -12,8 +12,6 @@ from scheduler.errors import ConfigurationError
 from storage import settings as storage_settings
 from storage.objects import settings as objects_settings
 
-SCHEDULES = Path(__file__).parent.parent / "deploy" / "schedules.toml"
-
 # What Sentry takes as a name of an environment: its server refuses others.
 _ENVIRONMENT = re.compile(r"(?!None$)[^\s/]{1,64}")
 
@@ -30,8 +28,8 @@ class SentrySettings:
 class SchedulerSettings:
     """Where rows and objects are; the broker's address is for Celery, which reads CELERY_BROKER_URL by itself.
 
-    `lease_seconds` as the workers have it. `pools` is the folder with a file for each pool; `schedules` the file whose
-    schedules are applied at start, if any. `sentry` is None where nothing checks in.
+    `lease_seconds` as the workers have it. `pools` is the folder with a file for each pool; `schedules` your own file
+    of schedules that are applied at start, if any. `sentry` is None where nothing checks in.
     """
 
     database: storage_settings.DatabaseSettings
@@ -45,7 +43,7 @@ class SchedulerSettings:
 
 def from_env(env: Mapping[str, str]) -> SchedulerSettings:
     """Read DATABASE_URL, STORAGE_URL and AWS_*, CELERY_BROKER_URL, LOG_LEVEL (default INFO), LEASE_SECONDS (30),
-    POOLS_DIR (deploy/k8s/pools), SCHEDULES_FILE (deploy/schedules.toml, if it is there; empty: none),
+    POOLS_DIR (deploy/k8s/pools), SCHEDULES_FILE (none),
     SENTRY_DSN (none), SENTRY_ENVIRONMENT (production).
 
     Raises ConfigurationError, of this package or of storage, with one line that names the variable.
@@ -69,10 +67,8 @@ def from_env(env: Mapping[str, str]) -> SchedulerSettings:
 def schedules_file(env: Mapping[str, str]) -> Path | None:
     """Read SCHEDULES_FILE alone; None if no file is to be applied. Raises ConfigurationError."""
     raw = env.get("SCHEDULES_FILE")
-    if raw is None:
-        return SCHEDULES if SCHEDULES.is_file() else None
     if raw and not Path(raw).is_file():
-        raise ConfigurationError(f"SCHEDULES_FILE must be a .toml file with schedules, or empty, and {raw} is no file")
+        raise ConfigurationError(f"SCHEDULES_FILE must be a .toml file with schedules, and {raw} is no file")
     return Path(raw) if raw else None
 
 

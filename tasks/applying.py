@@ -25,7 +25,8 @@ from tasks.schedule_document import RULES
 from tasks.schedules import ScheduleSpec, parse
 from tasks.values import parse_json, storable
 
-FILE, KINDS_SOURCE = "file", "kinds"  # what the rows call these two sources
+FILE, KINDS_SOURCE, PLATFORM_SOURCE = "file", "kinds", "platform"  # what the rows call these sources
+PLATFORM_FILE = Path(__file__).parent.parent / "deploy" / "schedules.toml"  # always applied, beside an operator's own
 PLATFORM = "platform"  # the tenant of a schedule that names none
 MAX_TENANT_NAME = 100
 

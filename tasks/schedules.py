@@ -65,7 +65,7 @@ def parse(
     try:
         checked = model.model_validate_json(to_json(given))
     except ValidationError as exc:
-        raise InvalidDocument(document.flaws_of(exc, model, "")) from exc
+        raise InvalidDocument(_with_others(document.flaws_of(exc, model, ""), given, kinds)) from exc
     flaws = _rule_flaws(checked)
     kept, calendar = (None, None) if flaws else _calendar(checked, now, flaws)
     flaws += _name_flaws(checked.name)
@@ -167,6 +167,18 @@ def _calendar(
     return (None, None) if len(flaws) > before else (kept, terms(kept).calendar)
 
 
+def _with_others(flaws: list[Flaw], given: Mapping[str, Json], kinds: Mapping[str, Kind]) -> list[Flaw]:
+    """What is wrong with the fields, and with what stands in those that are right: all of it is told at once."""
+    wrong = {flaw.pointer.split("/")[1] for flaw in flaws if flaw.pointer}
+    if isinstance(given.get("cron"), str) and "cron" not in wrong:
+        _checked("/cron", partial(cron.parse, given["cron"]), flaws)
+    if isinstance(given.get("timezone"), str) and "timezone" not in wrong:
+        _checked("/timezone", partial(zone_of, given["timezone"]), flaws)
+    if isinstance(given.get("job"), dict) and "job" not in wrong:
+        _job(given["job"], kinds, flaws)
+    return flaws[:MAX_FLAWS]
+
+
 def _checked(pointer: str, read: Any, flaws: list[Flaw]) -> Any:
     """What `read` returns; if it raises ValueError that is a flaw."""
     try:
@@ -183,6 +195,8 @@ def _utc(text: str, zone: Any) -> str:
 def _name_flaws(name: str | None) -> list[Flaw]:
     if name is not None and (storable(name) != name or not name.isprintable() or name != name.strip()):
         return [Flaw(pointer="/name", detail="must be printable, without spaces around it")]
+    if name is not None and name.startswith("sch_"):
+        return [Flaw(pointer="/name", detail="must not begin with sch_, as ids do")]
     return []
 
 

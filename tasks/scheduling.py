@@ -26,7 +26,7 @@ from tasks.firing_plan import due
 from tasks.schedules import ScheduleSpec, terms
 
 MAX_BACKFILL = 1000  # firings at once
-PAUSED = "paused by its owner"
+PAUSED = "by its owner"
 
 
 def create(tx: Tx, spec: ScheduleSpec, now: datetime, *, source: str | None = None) -> Schedule:

@@ -14,9 +14,10 @@ from api.client import Schedule
 STATES = ("active", "paused", "ended")
 
 
-@click.group()
-def schedules() -> None:
-    """Work by the clock: jobs that are submitted again and again, or later.
+@click.group(invoke_without_command=True)
+@click.pass_context
+def schedules(context: click.Context) -> None:
+    """Work by the clock: jobs that are submitted again and again, or later. Without a command: list them.
 
     SCHEDULE is a schedule's id or your name for it.
 
@@ -24,6 +25,8 @@ def schedules() -> None:
     Example:
       millrace schedules create --name nightly --cron '0 3 * * *' --timezone Europe/Berlin --job job.json
     """
+    if context.invoked_subcommand is None:
+        context.invoke(list_all)
 
 
 @schedules.command("list")

@@ -96,6 +96,26 @@ def status() -> None:
         sys.exit(0 if banner.status(settings.from_env().home) else 1)
 
 
+@local.command()
+def env() -> None:
+    """Print the environment of the platform that runs here, for `eval "$(python -m deploy.local env)"`.
+
+    With it `python -m scheduler …`, `python -m storage …` and `celery …` work on the same database and broker. API and
+    KEY are there for curl. It holds passwords.
+    """
+    import shlex
+
+    from deploy.local import settings, stack
+
+    with _readable_errors():
+        found = stack.find_running(settings.from_env().home)
+        if found is None:
+            click.echo("error: nothing runs here; `make up` starts it", err=True)
+            sys.exit(1)
+        for name, value in {**found.env, "API": found.api, "KEY": found.key}.items():
+            click.echo(f"export {name}={shlex.quote(value)}")
+
+
 @contextlib.contextmanager
 def _readable_errors() -> Iterator[None]:
     """Turn signals into an orderly end, and what goes wrong into one readable block and exit status 1."""

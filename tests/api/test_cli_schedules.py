@@ -166,6 +166,7 @@ def test_schedules_are_listed_and_shown_by_id_or_name(run: Run, millrace: Millra
     assert head.split() == ["schedule", "name", "state", "next", "runs", "when"]
     assert [line.split()[0] for line in listed] == [other.id, nightly.id]
     assert json.loads(run("list", "--limit", "1", "--json").stdout)["id"] == other.id
+    assert run().stdout == run("list").stdout
     assert run("list", "--state", "ended").stderr == "There are no ended schedules.\n"
     shown = run("show", "nightly")
     assert shown.stdout == run("show", nightly.id).stdout

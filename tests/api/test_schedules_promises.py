@@ -137,7 +137,7 @@ def test_a_name_that_another_schedule_is_just_taking_is_waited_for_and_taken(api
 
 def test_a_pause_without_a_reason_says_who(api: Api) -> None:
     schedule = made(api.acme)
-    assert ask(api.acme, "POST", f"/{schedule['id']}/pause").json()["paused_reason"] == "paused by its owner"
+    assert ask(api.acme, "POST", f"/{schedule['id']}/pause").json()["paused_reason"] == "by its owner"
 
 
 def test_there_are_only_so_many_schedules(api: Api) -> None:

@@ -71,6 +71,11 @@ def test_a_hostile_expression_is_a_clear_422(api: Api, cron: Any) -> None:
 EVERY = {"cron": None, "every": 60}
 
 DOCUMENTS: list[tuple[Any, list[str]]] = [
+    ({"name": "sch_nightly"}, ["/name"]),
+    (
+        {"corn": "x", "cron": "61 * * * *", "timezone": "Europe/Berln", "job": {"steps": {"a": {"kind": "ecoh"}}}},
+        ["/corn", "/cron", "/timezone", "/job/steps/a/kind"],
+    ),
     ({"cron": None}, [""]),
     ({"every": 60}, [""]),
     ({"every": 60, "at": "2099-01-01T00:00:00Z"}, [""]),

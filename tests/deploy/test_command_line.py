@@ -24,7 +24,7 @@ def run(home: Path, *command: str, **environ: str) -> subprocess.CompletedProces
     )
 
 
-@pytest.mark.parametrize("command", [(), ("up",), ("down",), ("status",), ("demo",)])
+@pytest.mark.parametrize("command", [(), ("up",), ("down",), ("status",), ("demo",), ("env",)])
 def test_every_command_explains_itself(home: Path, command: tuple[str, ...]) -> None:
     result = run(home, *command, "--help")
     assert result.returncode == 0
@@ -34,6 +34,9 @@ def test_every_command_explains_itself(home: Path, command: tuple[str, ...]) -> 
 def test_where_nothing_runs_status_says_so_and_down_has_nothing_to_do(home: Path) -> None:
     status = run(home, "status")
     assert (status.returncode, status.stdout) == (1, "Nothing runs here.\n")
+    env = run(home, "env")
+    assert (env.returncode, env.stdout) == (1, "")
+    assert "nothing runs here" in env.stderr
     down = run(home, "down")
     assert (down.returncode, down.stdout) == (0, "Nothing is left running.\n")
 

@@ -30,7 +30,7 @@ def test_the_platform_keeps_its_own_house_by_a_schedule(platform: Running) -> No
     with psycopg.connect(platform.env["DATABASE_URL"], autocommit=True) as connection:
         asked = (
             "SELECT s.id FROM schedules s JOIN tenants t ON t.id = s.tenant_id"
-            " WHERE t.name = 'platform' AND s.name = 'retention' AND s.source = 'file'"
+            " WHERE t.name = 'platform' AND s.name = 'retention' AND s.source = 'platform'"
         )
         row = until(lambda: connection.execute(asked).fetchone())
         connection.execute("UPDATE schedules SET next_at = now(), due_at = now() WHERE id = %s", row)

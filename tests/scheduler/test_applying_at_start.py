@@ -24,7 +24,7 @@ from tests.waiting import until
 def test_the_setting_names_a_file_or_none(tmp_path: Path) -> None:
     assert settings.schedules_file({"SCHEDULES_FILE": ""}) is None
     assert settings.schedules_file({"SCHEDULES_FILE": str(file(tmp_path))}) == file(tmp_path)
-    assert settings.schedules_file({}) == settings.SCHEDULES
+    assert settings.schedules_file({}) is None
     with pytest.raises(ConfigurationError, match="SCHEDULES_FILE must be a"):
         settings.schedules_file({"SCHEDULES_FILE": str(tmp_path / "none.toml")})
 
@@ -44,7 +44,9 @@ def test_the_command_says_what_it_did(database: Database, database_url: str, tmp
     dry = command(database_url, "apply-schedules", "--file", path, "--dry-run")
     assert look(database, "nightly") is None
     done = command(database_url, "apply-schedules", SCHEDULES_FILE=path)
-    assert (dry.returncode, done.returncode, dry.stdout) == (0, 0, done.stdout)
+    assert (dry.returncode, done.returncode) == (0, 0)
+    assert dry.stdout.startswith("dry run: nothing is changed")
+    assert dry.stdout.endswith(done.stdout)
     assert sorted(done.stdout.splitlines()) == ["created nightly of acme", "created pulse of platform", "untouched: 0"]
     assert command(database_url, "apply-schedules", "--file", path).stdout == "untouched: 2\n"
 
@@ -88,6 +90,8 @@ def test_a_scheduler_applies_the_file_at_its_start(
 ) -> None:
     with started(tmp_path / "log", name, **env):
         until(lambda: look(database, "nightly"), seconds=30)
+        assert (kept := look(database, "retention", "platform")) is not None, "the platform's own file is applied, too"
+    assert (kept.source, kept.document["job"]["steps"]["clean"]["kind"]) == ("platform", "platform.retention")
 
 
 def test_a_scheduler_waits_for_a_database_that_is_away(

@@ -79,6 +79,14 @@ def test_an_entry_that_is_gone_is_deleted(database: Database, tenant: TenantId, 
     assert list(rows(database, tenant)) == ["b"]
 
 
+def test_an_app_without_entries_deletes_nothing(
+    database: Database, tenant: TenantId, made: Callable[..., Scheduler]
+) -> None:
+    made(often={"task": "echo", "schedule": 60})
+    made()
+    assert list(rows(database, tenant)) == ["often"]
+
+
 def test_the_schedule_is_written_over_http_and_by_the_import_only(made: Callable[..., Scheduler]) -> None:
     scheduler = made(a={"task": "echo", "schedule": 60})
     with pytest.raises(SchedulingError, match="/v1/schedules"):
