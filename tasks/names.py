@@ -148,8 +148,6 @@ _BUILT_IN = (
         params=Params,
         run="tasks.retention:run",
         for_platform=True,
-        soft_time_limit=3500,
-        time_limit=3600,
     ),
 )
 

@@ -73,6 +73,17 @@ def test_records_of_firings_go_after_their_time_but_for_those_that_wait(process:
     assert [run.nominal_at for run in timetable.runs(schedule)] == [written[1][0], young.nominal_at]
 
 
+def test_it_ends_in_time_and_leaves_the_rest_to_the_next(
+    process: Process, tenant: TenantId, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tasks.retention.WORK_SECONDS", -1.0)
+    with process.database.begin(tenant) as tx:
+        for number in range(retention.BATCH + 5):
+            idempotency.reserve(tx, f"k{number}", lock_seconds=60)
+        tx.sql("UPDATE idempotency SET created_at = now() - interval '25 hours' WHERE tenant_id = %(tenant)s")
+    assert [clean(process, tenant).steps[0].result["deleted"]["idempotency_keys"] for _ in range(2)] == [100, 5]
+
+
 def test_no_tenant_may_ask_for_it() -> None:
     with pytest.raises(InvalidDocument, match="there is no such kind"):
         document.parse({"steps": {"clean": {"kind": KIND.name}}})

@@ -10,7 +10,7 @@ import pytest
 from storage import stops
 from storage.database import Database
 from storage.model import Job, JobState, Outcome, StepState, TenantId
-from tasks.names import KINDS, Kind
+from tasks.names import KINDS, TENANT_KINDS, Kind
 from tests import hostile
 from tests.documents import put_in
 from tests.tasks.working import Relaying, Worker
@@ -23,7 +23,8 @@ Read = Callable[[Job], Job]
 def known_here(monkeypatch: pytest.MonkeyPatch) -> None:
     """The hostile kinds pass this process's door; the worker has them as an installed package."""
     for name, kind in hostile.KINDS.items():
-        monkeypatch.setitem(cast(dict[str, Kind], KINDS), name, kind)
+        for kinds in (KINDS, TENANT_KINDS):
+            monkeypatch.setitem(cast(dict[str, Kind], kinds), name, kind)
 
 
 def job_of(kind: str, **params: Any) -> dict[str, Any]:
