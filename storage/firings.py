@@ -31,7 +31,7 @@ WHERE f.outcome IN ('missed', 'skipped', 'failed')"""
 
 _DECIDE = """
 UPDATE firings f
-SET outcome = d.outcome, reason = d.reason, job_id = d.job_id, fired_at = clock_timestamp()
+SET outcome = d.outcome, reason = COALESCE(d.reason, f.reason), job_id = d.job_id, fired_at = clock_timestamp()
 FROM jsonb_to_recordset(%(firings)s::jsonb)
   AS d (tenant_id text, schedule_id text, nominal_at timestamptz, outcome text, reason text, job_id text)
 WHERE f.tenant_id = d.tenant_id AND f.schedule_id = d.schedule_id AND f.nominal_at = d.nominal_at

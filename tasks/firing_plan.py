@@ -208,11 +208,12 @@ def _newest(locked: Locked, terms: Terms, after: datetime) -> datetime | None:
 
 
 def _decide(one: Came, terms: Terms, made: Plan, *, busy: bool, is_late: bool) -> NewFiring:
+    why = f"{one.late:.0f} s late, and made up for (catch_up is {terms.catch_up.value!r})" if is_late else None
     if terms.overlap is Overlap.ALLOW or not (busy or made.waiting):
-        return _firing(one, Outcome.STARTED)
+        return _firing(one, Outcome.STARTED, why)
     if is_late:  # what is made up for waits for its turn, whatever the rule
         made.waiting.append(Waiting(nominal_at=one.at, origin=Origin.SCHEDULE, overlap=Overlap.BUFFER_ALL))
-        return replace(_firing(one, Outcome.BUFFERED), overlap=Overlap.BUFFER_ALL)
+        return replace(_firing(one, Outcome.BUFFERED, why), overlap=Overlap.BUFFER_ALL)
     own = [other for other in made.waiting if other.origin is Origin.SCHEDULE and other.overlap is None]
     if terms.overlap is Overlap.SKIP:
         return _firing(one, Outcome.SKIPPED, "a job of an earlier firing has not ended (overlap is 'skip')")

@@ -205,6 +205,7 @@ def test_what_waits_and_cannot_start_gives_way_to_the_next_at_once(timetable: Ti
     timetable.end_jobs(schedule)
     until(lambda: timetable.fired(schedule) and "buffered" not in timetable.outcomes(schedule), seconds=5)
     assert timetable.outcomes(schedule) == ["started"] + ["failed"] * (len(came) - 1)
+    assert all("there is no such kind" in (run.reason or "") for run in timetable.runs(schedule)[1:])
 
 
 def test_a_pause_within_the_jitter_loses_no_firing(timetable: Timetable) -> None:
