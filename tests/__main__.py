@@ -4,7 +4,7 @@ import subprocess
 import sys
 import tempfile
 
-BESIDE = ("tests/faults", "tests/tasks/vision", "tests/vision", "tests/tasks/test_cron_dst.py", "tests/e2e")  # about half
+BESIDE = ("tests/faults", "tests/e2e", "tests/tasks/vision", "tests/vision", "tests/tasks/test_cron_dst.py")  # half
 PYTEST = (sys.executable, "-m", "pytest", "-p", "no:cacheprovider")
 
 
