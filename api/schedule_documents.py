@@ -1,6 +1,7 @@
 """What callers may ask of a schedule's document, checked, and the refusals that this leads to."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 
 from pydantic import ValidationError
@@ -45,6 +46,15 @@ def checked(given: Json, read: Callable[[Json], ScheduleSpec]) -> ScheduleSpec:
     if flaws:
         raise invalid(flaws)
     return spec
+
+
+@contextmanager
+def refusing() -> Iterator[None]:
+    """InvalidDocument, as Refused (422)."""
+    try:
+        yield
+    except InvalidDocument as exc:
+        raise invalid([*exc.flaws]) from exc
 
 
 def patched(locked: Locked, patch: Json, most_bytes: int) -> ScheduleSpec:

@@ -11,7 +11,7 @@ from storage.model import JobState
 from storage.schedule_model import CatchUp, Firing, Origin, Outcome, Overlap, Schedule, ScheduleState
 from tasks import schedule_document as asking
 from tasks.schedule_document import Moment
-from tasks.schedules import terms
+from tasks.schedules import terms_if_any
 
 MAX_REASON = 200
 MAX_PREVIEW = 100
@@ -150,6 +150,13 @@ class PreviewDocument(Document):
     fire_times: list[FireTime]
 
 
+def _words(schedule: Schedule) -> str:
+    said = terms_if_any(schedule.document)
+    if said is None:
+        return f"cannot be told: {schedule.document['timezone']!r} is no known time zone any more"
+    return said.calendar.words
+
+
 def schedule_document(schedule: Schedule, public_url: str) -> ScheduleDocument:
     """The schedule as it stands; links begin with `public_url`."""
     at = f"{public_url}/v1/schedules/{schedule.id}"
@@ -161,7 +168,7 @@ def schedule_document(schedule: Schedule, public_url: str) -> ScheduleDocument:
         **(asked | {"name": schedule.name}),
         id=schedule.id,
         state=schedule.state,
-        words=terms(schedule.document).calendar.words,
+        words=_words(schedule),
         next_fire_at=schedule.next_at if schedule.state is ScheduleState.ACTIVE else None,
         runs=schedule.runs,
         paused_at=schedule.paused_at,

@@ -11,7 +11,7 @@ from api.auth import Reader, Writer
 from api.documents import read_document, read_json
 from api.errors import Refused, not_found
 from api.idempotent import KeyHeader
-from api.schedule_documents import checked, patched
+from api.schedule_documents import checked, patched, refusing
 from api.schedule_schemas import PauseRequest, ScheduleDocument, SchedulePage, schedule_document
 from api.service import Service, Serving
 from storage import schedules
@@ -126,7 +126,9 @@ async def change(
 
     def act(tx: Tx, locked: Locked) -> Schedule:
         check_match(if_match, locked.schedule)
-        return scheduling.change(tx, locked, patched(locked, patch, service.settings.max_job_bytes))
+        spec = patched(locked, patch, service.settings.max_job_bytes)
+        with refusing():
+            return scheduling.change(tx, locked, spec)
 
     return _answer(service, await service.blocking(with_locked, service, caller, wanted, act))
 
@@ -177,8 +179,12 @@ async def pause(schedule_id: str, request: Request, service: Serving, caller: Wr
 )
 async def resume(schedule_id: str, service: Serving, caller: Writer) -> Response:
     """It fires again from now on; what came while it was paused is one run, as skipped. Twice is as once."""
-    found = await service.blocking(with_locked, service, caller, checked_id(schedule_id), scheduling.resume)
-    return _answer(service, found)
+
+    def act(tx: Tx, locked: Locked) -> Schedule:
+        with refusing():
+            return scheduling.resume(tx, locked)
+
+    return _answer(service, await service.blocking(with_locked, service, caller, checked_id(schedule_id), act))
 
 
 def checked_id(text: str) -> ScheduleId:

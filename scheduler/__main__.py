@@ -15,7 +15,7 @@ from scheduler import settings
 from scheduler.errors import ConfigurationError, SchedulerError
 from scheduler.loop import Loop, keep, pause_seconds
 from storage.database import Database
-from storage.errors import StorageError
+from storage.errors import DatabaseUnavailable, ScheduleNameTaken, StorageError
 from tasks.errors import TasksError
 
 log = logging.getLogger(__name__)
@@ -234,13 +234,13 @@ def _apply_schedules(database: Database, file: Path | None, stop: threading.Even
     while left and not stop.is_set():
         source, where, wanted = left[0]
         try:
-            done = applying.apply(database, source, wanted, where=where)
+            # A tenant must be able to keep neither the platform from starting nor others' schedules from being applied.
+            done = applying.apply(database, source, wanted, where=where, spare_taken=True)
             log.info("schedules.applied source=%s what=%s", source, "; ".join(done.lines))
+            for entry, flaw in done.taken:
+                log.error("schedules.left_out source=%s entry=%s reason=%s", source, entry, flaw.detail)
             del left[0]
-        except applying.NamesTaken as exc:  # a tenant must not be able to keep the platform from starting
-            log.error("schedules.refused source=%s reason=%s", source, exc)
-            del left[0]
-        except StorageError as exc:
+        except (DatabaseUnavailable, ScheduleNameTaken) as exc:
             failures += 1
             log.warning("schedules.not_applied failures=%s reason=%s", failures, exc)
             stop.wait(pause_seconds(failures))

@@ -23,7 +23,7 @@ from scheduler.checkins import CheckIns
 from scheduler.errors import ConfigurationError, SchedulerError
 from scheduler.fire import GATHER_SECONDS, turn
 from scheduler.settings import sentry_from_env
-from storage import firings, schedules, tenants
+from storage import firings, schedule_sources, schedules, tenants
 from storage import settings as storage_settings
 from storage.database import Database, Tx
 from storage.errors import ConfigurationError as StorageConfigurationError
@@ -137,7 +137,7 @@ class Scheduler(CeleryScheduler):
             return MappingProxyType({})
         with self._database.platform() as platform:
             tx = platform.of(tenants.ensure(platform, self._tenant))
-            rows = schedules.of_source(tx, beat_import.SOURCE)
+            rows = schedule_sources.of_source(tx, beat_import.SOURCE)
             return MappingProxyType({str(row.name): self._entry(tx, row) for row in rows})
 
     def set_schedule(self, schedule: Any) -> None:

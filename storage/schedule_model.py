@@ -89,7 +89,8 @@ class NewSchedule:
 class Schedule:
     """A schedule as it stands: `next_at` is its next nominal time, `due_at` when a firing loop looks at it next.
 
-    `version` is raised by every change of what its owner decides; `runs` counts its own firings towards max_runs.
+    `version` is raised by every change of what its owner decides; `runs` counts its own firings towards max_runs;
+    `latest_due` is the latest time at which one that has been decided was due.
     """
 
     tenant_id: TenantId
@@ -100,6 +101,7 @@ class Schedule:
     source: str | None
     next_at: datetime | None
     due_at: datetime | None
+    latest_due: datetime | None
     runs: int
     paused_at: datetime | None
     paused_reason: str | None
@@ -177,10 +179,11 @@ class Firing:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Moved:
-    """Where a schedule stands after a pass of the firing loop; `runs` are added."""
+    """Where a schedule stands after a pass of the firing loop: `runs` are added, a `latest_due` of None is left out."""
 
     tenant_id: TenantId
     schedule_id: ScheduleId
     next_at: datetime | None
     due_at: datetime | None
+    latest_due: datetime | None
     runs: int

@@ -30,6 +30,7 @@ schedules = Table(
     Column("starts", JSONB, nullable=False),  # queue → steps that may run as soon as it fires
     Column("next_at", TIME),  # its next nominal time; null: there is none any more
     Column("due_at", TIME),  # when a firing loop looks at it; null: never
+    Column("latest_due", TIME),  # of the nominal times that have been decided, the latest at which one was due
     Column("runs", Integer, nullable=False, server_default=text("0")),  # own firings that count towards max_runs
     Column("paused_at", TIME),
     Column("paused_reason", Text),

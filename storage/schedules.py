@@ -4,9 +4,12 @@ A schedule's row is locked first, the rows of its jobs after it; whoever ends a 
 """
 
 import json
-from collections.abc import Collection, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import accumulate
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy.exc import IntegrityError
@@ -26,6 +29,7 @@ from storage.schedule_model import (
     Waiting,
 )
 
+MAX_BYTES = 1_000_000  # of documents as they are stored, compressed, read in one pass
 SCHEDULES_CHANNEL = "millrace_schedules"  # payload: empty; some schedule is to be looked at
 
 _INSERT = """
@@ -73,7 +77,8 @@ SELECT s.*, clock_timestamp() AS now,
     SELECT coalesce(jsonb_agg(jsonb_build_array(nominal_at, origin, overlap) ORDER BY nominal_at), '[]') FROM (
       SELECT nominal_at, origin, overlap FROM firings f
       WHERE f.tenant_id = s.tenant_id AND f.schedule_id = s.id AND f.outcome = 'buffered'
-      ORDER BY nominal_at LIMIT {MAX_WAITING}
+        AND (s.paused_at IS NULL OR f.origin <> 'schedule')  -- those are held
+      ORDER BY f.overlap IS DISTINCT FROM 'allow', nominal_at LIMIT {MAX_WAITING}
     ) AS oldest
   ) AS waiting
 """  # noqa: S608 - constants, as below
@@ -83,7 +88,7 @@ _LOCK = f"{_SEEN} FROM schedules s WHERE tenant_id = %(tenant)s AND id = %(sched
 # Two steps: what a locked row says of its jobs and firings must be read after the lock is held. The clock is asked
 # once: a condition that may change from row to row is not looked up in an index.
 _LOCK_DUE = """
-SELECT tenant_id, id FROM schedules WHERE due_at <= (SELECT clock_timestamp())
+SELECT tenant_id, id, pg_column_size(document) AS size FROM schedules WHERE due_at <= (SELECT clock_timestamp())
 ORDER BY due_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
 """
 
@@ -93,9 +98,10 @@ JOIN schedules s USING (tenant_id, id) ORDER BY due.place
 """
 
 _MOVE = """
-UPDATE schedules s SET next_at = m.next_at, due_at = m.due_at, runs = s.runs + m.runs
+UPDATE schedules s SET next_at = m.next_at, due_at = m.due_at, runs = s.runs + m.runs,
+                       latest_due = COALESCE(m.latest_due, s.latest_due)
 FROM unnest(%(tenants)s::text[], %(schedules)s::text[], %(nexts)s::timestamptz[], %(dues)s::timestamptz[],
-            %(runs)s::int[]) AS m (tenant_id, id, next_at, due_at, runs)
+            %(latest)s::timestamptz[], %(runs)s::int[]) AS m (tenant_id, id, next_at, due_at, latest_due, runs)
 WHERE s.tenant_id = m.tenant_id AND s.id = m.id
 """
 
@@ -139,41 +145,19 @@ def insert(tx: Tx, new: NewSchedule) -> Schedule:
     if row is None:
         raise ScheduleNameTaken(new.name)
     announce(tx)
-    return _schedule(row)
+    return schedule_of(row)
 
 
 def find(tx: Tx, schedule_id: ScheduleId) -> Schedule | None:
     """The tenant's schedule, or None."""
     row = tx.sql("SELECT * FROM schedules WHERE tenant_id = %(tenant)s AND id = %(id)s", id=schedule_id).one_or_none()
-    return None if row is None else _schedule(row)
+    return None if row is None else schedule_of(row)
 
 
 def find_by_name(tx: Tx, name: str) -> Schedule | None:
     """The tenant's schedule of that name, or None."""
     row = tx.sql("SELECT * FROM schedules WHERE tenant_id = %(tenant)s AND name = %(name)s", name=name).one_or_none()
-    return None if row is None else _schedule(row)
-
-
-def of_source(tx: Tx, source: str) -> list[Schedule]:
-    """The tenant's schedules that this source has applied."""
-    rows = tx.sql("SELECT * FROM schedules WHERE tenant_id = %(tenant)s AND source = %(source)s", source=source)
-    return [_schedule(row) for row in rows]
-
-
-def tenants_of_source(tx: PlatformTx, source: str, names: Collection[str] | None) -> list[tuple[TenantId, str]]:
-    """Those who have schedules that this source has applied, of these names if any are given: ids and names."""
-    rows = tx.sql(
-        "SELECT id, name FROM tenants t WHERE (%(names)s::text[] IS NULL OR name = ANY(%(names)s::text[])) AND EXISTS"
-        " (SELECT FROM schedules s WHERE s.tenant_id = t.id AND s.source = %(source)s)",
-        source=source,
-        names=None if names is None else list(names),
-    )
-    return [(TenantId(row.id), row.name) for row in rows]
-
-
-def lock_sources(tx: PlatformTx) -> None:
-    """Wait until nobody else applies schedules of a source, and have others wait until the commit."""
-    tx.sql("SELECT pg_advisory_xact_lock(hashtext('millrace schedules applied'))")
+    return None if row is None else schedule_of(row)
 
 
 def page(
@@ -181,7 +165,7 @@ def page(
 ) -> list[Schedule]:
     """At most `limit` of the tenant's schedules, newest first, from below `before`."""
     asked = _PAGE.format(state="true" if state is None else _STATE[state])
-    return [_schedule(row) for row in tx.sql(asked, before=before, name=name, limit=limit)]
+    return [schedule_of(row) for row in tx.sql(asked, before=before, name=name, limit=limit)]
 
 
 def lock(tx: Tx, schedule_id: ScheduleId) -> Locked | None:
@@ -192,13 +176,24 @@ def lock(tx: Tx, schedule_id: ScheduleId) -> Locked | None:
     return None if held.one_or_none() is None else _locked(tx.sql(_LOCK, schedule=schedule_id).one())
 
 
-def lock_due(tx: PlatformTx, *, limit: int) -> list[Locked]:
-    """Lock up to `limit` schedules that are due and that nobody else has, the longest due first."""
+def lock_due(tx: PlatformTx, *, limit: int) -> tuple[list[Locked], bool]:
+    """Lock up to `limit` schedules that are due and that nobody else has, and say whether there may be more.
+
+    The longest due first, but of each tenant in turn, and no more than a process can hold at once.
+    """
     held = tx.sql(_LOCK_DUE, limit=limit).all()
-    if not held:
-        return []
-    rows = tx.sql(_SEE, tenants=[row.tenant_id for row in held], schedules=[row.id for row in held])
-    return [_locked(row) for row in rows]
+    turns: Counter[str] = Counter()
+    ordered = []
+    for place, row in enumerate(held):
+        ordered.append((turns[row.tenant_id], place, row))
+        turns[row.tenant_id] += 1
+    taken = [row for _, _, row in sorted(ordered, key=itemgetter(0, 1))]
+    sizes = accumulate(row.size for row in taken)
+    taken = [row for place, (row, size) in enumerate(zip(taken, sizes, strict=True)) if not place or size <= MAX_BYTES]
+    if not taken:
+        return [], False
+    rows = tx.sql(_SEE, tenants=[row.tenant_id for row in taken], schedules=[row.id for row in taken])
+    return [_locked(row) for row in rows], len(held) == limit or len(taken) < len(held)
 
 
 def change(tx: Tx, schedule_id: ScheduleId, wanted: Change) -> Schedule:
@@ -218,7 +213,7 @@ def change(tx: Tx, schedule_id: ScheduleId, wanted: Change) -> Schedule:
     if row is None:
         raise ScheduleNameTaken(wanted.name)
     announce(tx)
-    return _schedule(row)
+    return schedule_of(row)
 
 
 def move(tx: PlatformTx, moved: Sequence[Moved]) -> None:
@@ -230,6 +225,7 @@ def move(tx: PlatformTx, moved: Sequence[Moved]) -> None:
             schedules=[one.schedule_id for one in moved],
             nexts=[one.next_at for one in moved],
             dues=[one.due_at for one in moved],
+            latest=[one.latest_due for one in moved],
             runs=[one.runs for one in moved],
         )
 
@@ -263,7 +259,7 @@ def announce(tx: Tx) -> None:
 
 def _locked(row: Any) -> Locked:
     return Locked(
-        schedule=_schedule(row),
+        schedule=schedule_of(row),
         now=row.now,
         running=tuple(JobId(job) for job in row.running),
         waiting=tuple(
@@ -277,7 +273,8 @@ def _locked(row: Any) -> Locked:
     )
 
 
-def _schedule(row: Any) -> Schedule:
+def schedule_of(row: Any) -> Schedule:
+    """The schedule in a row of the table."""
     return Schedule(
         tenant_id=TenantId(row.tenant_id),
         id=ScheduleId(row.id),
@@ -287,6 +284,7 @@ def _schedule(row: Any) -> Schedule:
         source=row.source,
         next_at=row.next_at,
         due_at=row.due_at,
+        latest_due=row.latest_due,
         runs=row.runs,
         paused_at=row.paused_at,
         paused_reason=row.paused_reason,

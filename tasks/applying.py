@@ -6,14 +6,14 @@ Its schedules are known by tenant and name, so a new name is a new schedule.
 
 import tomllib
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from pydantic_core import PydanticSerializationError, to_json
 
-from storage import schedules, tenants
+from storage import schedule_sources, schedules, tenants
 from storage.database import Database, PlatformTx
 from storage.model import Json, TenantId
 from storage.schedule_model import Schedule
@@ -50,7 +50,8 @@ class Wanted:
 class Applied:
     """What became of a source's schedules: tenant and name of each.
 
-    `over` are those that would never fire any more and that do not stand: they are not made.
+    `over` are those that would never fire any more and that do not stand: they are not made; `taken` those whose name
+    another source has.
     """
 
     created: Sequence[tuple[str, str]] = ()
@@ -58,6 +59,7 @@ class Applied:
     deleted: Sequence[tuple[str, str]] = ()
     untouched: Sequence[tuple[str, str]] = ()
     over: Sequence[tuple[str, str]] = ()
+    taken: Sequence["EntryFlaw"] = ()
 
     @property
     def lines(self) -> list[str]:
@@ -65,6 +67,7 @@ class Applied:
         acts = {"created": self.created, "changed": self.changed, "deleted": self.deleted}
         told = [f"{act} {name} of {tenant}" for act, some in acts.items() for tenant, name in some]
         told += [f"not created {name} of {tenant}: it would never fire any more" for tenant, name in self.over]
+        told += [f"left out {entry}: {flaw.detail}" for entry, flaw in self.taken]
         return [*told, f"untouched: {len(self.untouched)}"]
 
 
@@ -95,6 +98,7 @@ class _Planned(NamedTuple):
     standing: Schedule | None
     spec: ScheduleSpec
     is_over: bool
+    is_taken: bool
 
 
 def apply(
@@ -105,17 +109,18 @@ def apply(
     where: str = "",
     prune_in: Collection[str] | None = None,
     dry_run: bool = False,
+    spare_taken: bool = False,
     kinds: Mapping[str, Kind] = KINDS,
 ) -> Applied:
     """Have exactly these schedules of the source stand, in one transaction; those that do already are not touched.
 
-    Others of the source are deleted: with `prune_in` only those of tenants with these names. `where` stands before
-    each flaw. With `dry_run` everything is done and taken back. Any number of processes may do this at once. Raises
-    SchedulesRefused, DatabaseUnavailable.
+    Others of the source are deleted: with `prune_in` only those of tenants with these names. `where` stands before each
+    flaw. With `dry_run` everything is done and taken back; with `spare_taken` those whose name another source has are
+    left out. Any number of processes may do this at once. Raises SchedulesRefused, DatabaseUnavailable.
     """
     with database.platform() as tx:
-        schedules.lock_sources(tx)
-        done = _apply(tx, source, wanted, where, prune_in, kinds)
+        schedule_sources.lock(tx)
+        done = _apply(tx, source, wanted, where, prune_in, kinds, spare_taken=spare_taken)
         if dry_run:
             tx.connection.rollback()
     return done
@@ -195,6 +200,8 @@ def _apply(
     where: str,
     prune_in: Collection[str] | None,
     kinds: Mapping[str, Kind],
+    *,
+    spare_taken: bool,
 ) -> Applied:
     flaws = _form_flaws(wanted)
     if flaws:  # without names nothing can be found; what else is wrong is told with them
@@ -204,12 +211,12 @@ def _apply(
     ids = {name: tenants.ensure(tx, name) for name in sorted({one.tenant for one in wanted})}
     taken: list[EntryFlaw] = []
     found = [_plan(tx, source, one, ids[one.tenant], kinds, flaws, taken) for one in wanted]
-    if flaws or taken:
+    if flaws or (taken and not spare_taken):
         raise (SchedulesRefused if flaws else NamesTaken)(where, [*flaws, *taken])
-    plans = [plan for plan in found if plan is not None]
+    plans = [plan for plan in found if plan is not None and not plan.is_taken]
     kept = {(plan.tenant_id, plan.wanted.name) for plan in plans}
     gone = [(name, one) for name, one in _of_source(tx, source, prune_in) if (one.tenant_id, one.name) not in kept]
-    return _write(tx, source, plans, gone)
+    return replace(_write(tx, source, plans, gone), taken=taken)
 
 
 def _plan(
@@ -227,9 +234,10 @@ def _plan(
         maker = "over HTTP" if standing.source is None else f"by the source {standing.source!r}"
         detail = f"tenant {one.tenant!r} has a schedule of this name, made {maker}: give one of them another name"
         taken.append(EntryFlaw(one.name, Flaw(pointer="/name", detail=detail)))
-        standing = None
+        found = _parsed(one, None, schedules.clock(of_tenant), kinds, one.name, flaws)
+        return None if found is None else _Planned(one, tenant_id, None, *found, is_taken=True)
     found = _parsed(one, standing, schedules.clock(of_tenant), kinds, one.name, flaws)
-    return None if found is None else _Planned(one, tenant_id, standing, *found)
+    return None if found is None else _Planned(one, tenant_id, standing, *found, is_taken=False)
 
 
 def _parsed(
@@ -259,15 +267,13 @@ def _parsed(
 
 def _of_source(tx: PlatformTx, source: str, prune_in: Collection[str] | None) -> list[tuple[str, Schedule]]:
     """The source's schedules that may be deleted, with their tenants' names."""
-    found = schedules.tenants_of_source(tx, source, prune_in)
-    return [(name, one) for tenant_id, name in found for one in schedules.of_source(tx.of(tenant_id), source)]
+    found = schedule_sources.tenants_of(tx, source, prune_in)
+    return [(name, one) for tenant_id, name in found for one in schedule_sources.of_source(tx.of(tenant_id), source)]
 
 
 def _write(tx: PlatformTx, source: str, plans: Sequence[_Planned], gone: Sequence[tuple[str, Schedule]]) -> Applied:
     """Do what is planned: rows that stand are locked in the order in which everybody locks several of them."""
-    done: dict[str, list[tuple[str, str]]] = {
-        word: [] for word in ("created", "changed", "deleted", "untouched", "over")
-    }
+    done: dict[str, Any] = {"created": [], "changed": [], "deleted": [], "untouched": [], "over": []}
     for tenant_name, one in sorted(gone, key=lambda pair: (pair[1].tenant_id, pair[1].id)):
         schedules.delete(tx.of(one.tenant_id), one.id)
         done["deleted"].append((tenant_name, one.name or one.id))

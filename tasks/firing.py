@@ -12,7 +12,7 @@ from storage import firing_counts, firings, schedules
 from storage.database import PlatformTx, Tx
 from storage.errors import NotStorable, RowBusy
 from storage.model import Fired, JobId, ScheduleId, TenantId, new_job_id
-from storage.schedule_model import Locked, Moved, NewFiring, Origin, Outcome, Schedule
+from storage.schedule_model import Locked, Moved, NewFiring, Outcome, Schedule
 from tasks.errors import InvalidDocument
 from tasks.firing_plan import MAX_TIMES, ON_TIME_SECONDS, Plan, due, plan
 from tasks.schedules import Terms, job_at, terms
@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 MAX_FIRINGS = 1000
 MAX_STEPS = 2000
 MAX_BYTES = 16_000_000
+MAX_SHARE = 1_000_000  # bytes of the jobs of one schedule, but for the first
 MAX_SECONDS = 2.0  # of planning
 AGAIN_SECONDS = 2.0  # until a schedule is looked at again whose unique key is being decided elsewhere
 
@@ -64,12 +65,13 @@ def fire_due(tx: PlatformTx, *, limit: int, on_time_seconds: float = ON_TIME_SEC
     Cancel the jobs after the commit, in transactions of their own: they may be locked by workers. Raises NotStorable or
     RowBusy for a row that cannot be written; with `apart` it is found out which, and the others stand.
     """
-    found = schedules.lock_due(tx, limit=limit)
+    found, is_more = schedules.lock_due(tx, limit=limit)
     looks = list(_looks(found, on_time_seconds))
     written = [one for look in looks for one in _write_apart(tx, look)] if apart else _write(tx, looks)
+    firing_counts.add(tx, [firing for _, firing in written])
     return Pass(
         looked_at=len(looks),
-        is_full=len(found) == limit or len(looks) < len(found),
+        is_full=is_more or len(looks) < len(found),
         firings=written,
         cancels=[(one.schedule.tenant_id, job) for one in looks if one.made.cancels for job in one.locked.running],
     )
@@ -84,8 +86,10 @@ def start_now(tx: Tx, schedule: Schedule, firing: NewFiring) -> NewFiring:
     while True:
         look = _Look(locked=seen, said=None, made=Plan(next_at=None, firings=[firing]))
         _bear(look)
-        written = _write_rows(PlatformTx(connection=tx.connection), [look])
+        platform = PlatformTx(connection=tx.connection)
+        written = _write_rows(platform, [look])
         if written:
+            firing_counts.add(platform, [written[0][1]])
             return written[0][1]
         firing = replace(firing, nominal_at=firing.nominal_at + timedelta(microseconds=1))
 
@@ -97,8 +101,8 @@ def _looks(found: Sequence[Locked], on_time_seconds: float) -> Iterator[_Look]:
     for locked in found:
         if min(firings_left, steps_left, bytes_left) <= 0 or time.monotonic() > end:
             return
-        size = len(json.dumps(locked.schedule.document["job"]))
-        look = _planned(locked, on_time_seconds, max_times=min(MAX_TIMES, max(1, MAX_BYTES // size)))
+        size = len(json.dumps(locked.schedule.document.get("job")))
+        look = _planned(locked, on_time_seconds, max_times=min(MAX_TIMES, max(1, MAX_SHARE // size)))
         _bear(look)
         firings_left -= 1 + len(look.made.firings) + len(look.made.decided)
         steps_left -= sum(len(birth.spec.steps) for birth in look.births.values())
@@ -175,7 +179,13 @@ def _write_apart(tx: PlatformTx, look: _Look) -> News:
     look.births.clear()
     for listed in (look.made.firings, look.made.decided):
         listed[:] = [_failed(one, reason) if one.outcome is Outcome.STARTED else one for one in listed]
-    return _write(tx, [look])
+    try:
+        with tx.savepoint():
+            return _write(tx, [look])
+    except (RowBusy, NotStorable) as exc:
+        log.error("fire.impossible schedule=%s reason=%s", look.schedule.id, exc)
+        look.made, look.broken = Plan(next_at=look.schedule.next_at), f"its firings cannot be written: {exc}"[:1000]
+        return _write(tx, [look])
 
 
 def _write_rows(tx: PlatformTx, looks: Sequence[_Look]) -> News:
@@ -191,7 +201,6 @@ def _write_rows(tx: PlatformTx, looks: Sequence[_Look]) -> News:
     decided = [(of, _unless_held(firing, held.get(firing.job_id or JobId("")))) for of, firing in old]
     refused = [pair for pair, (_, before) in zip(settled, new, strict=True) if pair[1] is not before]
     firings.decide(tx, [(of.tenant_id, of.id, firing) for of, firing in (*decided, *refused)])
-    firing_counts.add(tx, [firing for _, firing in (*settled, *decided)])
     return [*settled, *decided]
 
 
@@ -202,22 +211,18 @@ def _unless_held(firing: NewFiring, holder: JobId | None) -> NewFiring:
 
 
 def _settle(look: _Look, written: Sequence[NewFiring]) -> None:
-    """Correct the plan by what became of it: a firing that another job's unique key has skipped was no run."""
+    """Correct the plan by what became of it: what a unique key or an earlier decision kept from starting was no run."""
     made, said = look.made, look.said
     if said is None:
         return
     planned = {firing.nominal_at for firing in made.firings if firing.outcome is Outcome.STARTED}
-    skipped = [
-        one
-        for one in written
-        if one.outcome is Outcome.SKIPPED and one.origin is Origin.SCHEDULE and one.nominal_at in planned
-    ]
-    if skipped:
-        made.runs -= len(skipped)
+    started = {one.nominal_at for one in written if one.outcome is Outcome.STARTED}
+    if planned - started:
+        made.runs -= len(planned - started)
         if made.is_over:
             made.next_at = said.calendar.after(max(one.nominal_at for one in made.firings))
             made.due_at = None if made.next_at is None else due(look.schedule.id, made.next_at, said)
-    if made.waiting and made.decided and not any(one.outcome is Outcome.STARTED for one in written):
+    if made.waiting and (planned or made.decided) and not started and not look.locked.running:
         made.due_at = look.locked.now  # nothing runs whose end would start the next one
 
 
@@ -228,5 +233,6 @@ def _moved(look: _Look) -> Moved:
         schedule_id=schedule.id,
         next_at=made.next_at,
         due_at=made.due_at,
+        latest_due=made.latest_due,
         runs=made.runs,
     )

@@ -20,9 +20,10 @@ _INSTANT = timedelta(microseconds=1)
 
 @dataclass(frozen=True, slots=True)
 class Came:
-    """A nominal time that has come, and how many seconds ago it was due."""
+    """A nominal time that has come, when it was due, and how many seconds ago that was."""
 
     at: datetime
+    due_at: datetime
     late: float
 
 
@@ -40,6 +41,7 @@ class Plan:
     cancels: bool = False
     next_at: datetime | None
     due_at: datetime | None = None
+    latest_due: datetime | None = None
     runs: int = 0
     is_over: bool = False
 
@@ -49,7 +51,7 @@ def plan(locked: Locked, terms: Terms, *, on_time_seconds: float = ON_TIME_SECON
     schedule = locked.schedule
     made = Plan(next_at=schedule.next_at)
     is_paused = schedule.paused_at is not None
-    busy = _start_waiting(locked, terms, made, is_paused=is_paused)
+    busy = _start_waiting(locked, terms, made, is_paused=is_paused, max_starts=max_times)
     is_held_up = False
     if not is_paused:
         is_held_up = _fire(locked, terms, made, busy=busy, on_time_seconds=on_time_seconds, max_times=max_times)
@@ -85,7 +87,8 @@ def _is_held(one: Waiting, *, is_paused: bool) -> bool:
 def _look_next(locked: Locked, terms: Terms, made: Plan, *, is_paused: bool, is_held_up: bool) -> datetime | None:
     """When a loop looks at the schedule again; never in the past, so that others have their turn in between."""
     looks: list[datetime] = []
-    if len(locked.waiting) == MAX_WAITING and made.decided:  # there may be more than it was shown
+    # There may be more that can start: it was not shown all, or took no more than it might.
+    if made.decided and (len(locked.waiting) == MAX_WAITING or _could_start(made, terms, is_paused=is_paused)):
         looks.append(locked.now)
     if made.waiting:
         looks.append(locked.now + timedelta(seconds=CANCEL_SECONDS if made.cancels else AGAIN_SECONDS))
@@ -94,12 +97,20 @@ def _look_next(locked: Locked, terms: Terms, made: Plan, *, is_paused: bool, is_
     return min(looks, default=None)
 
 
-def _start_waiting(locked: Locked, terms: Terms, made: Plan, *, is_paused: bool) -> bool:
-    """Start of the firings that wait what may start now; returns whether a job runs then."""
+def _could_start(made: Plan, terms: Terms, *, is_paused: bool) -> bool:
+    """Whether one that goes on waiting waits for nobody."""
+    return any(rule(one, terms) is Overlap.ALLOW and not _is_held(one, is_paused=is_paused) for one in made.waiting)
+
+
+def _start_waiting(locked: Locked, terms: Terms, made: Plan, *, is_paused: bool, max_starts: int) -> bool:
+    """Start of the firings that wait what may start now; returns whether a job runs then.
+
+    One that has others canceled goes first, or all that wait before it would be started for nothing.
+    """
     busy = bool(locked.running)
-    for one in locked.waiting:
+    for one in sorted(locked.waiting, key=lambda one: rule(one, terms) is not Overlap.CANCEL_RUNNING):
         is_free = rule(one, terms) is Overlap.ALLOW or not busy
-        if _is_held(one, is_paused=is_paused) or not is_free:
+        if _is_held(one, is_paused=is_paused) or not is_free or len(made.decided) >= max_starts:
             made.waiting.append(one)
             continue
         busy = True
@@ -119,6 +130,7 @@ def _fire(locked: Locked, terms: Terms, made: Plan, *, busy: bool, on_time_secon
             return False
         missed = _missed(one, terms, on_time_seconds, is_newest=is_last and place == len(came) - 1)
         if missed:
+            made.latest_due = one.due_at
             made.firings.append(_firing(one, Outcome.MISSED, missed))
             if len(made.firings) >= MAX_MISSED and _skip_old(locked, terms, made, one, on_time_seconds):
                 return False
@@ -127,6 +139,7 @@ def _fire(locked: Locked, terms: Terms, made: Plan, *, busy: bool, on_time_secon
         if is_late and terms.overlap is not Overlap.ALLOW and len(made.waiting) >= MAX_WAITING:
             made.next_at = one.at
             return True
+        made.latest_due = one.due_at
         firing = _decide(one, terms, made, busy=busy, is_late=is_late)
         made.firings.append(firing)
         if firing.outcome is not Outcome.SKIPPED:
@@ -149,13 +162,13 @@ def _come(locked: Locked, terms: Terms, max_times: int) -> tuple[Sequence[Came],
     They are taken in their order, so one is due no sooner than those before it, however short its own jitter is.
     """
     came: list[Came] = []
-    at, latest = locked.schedule.next_at, None
+    at, latest = locked.schedule.next_at, locked.schedule.latest_due
     while at is not None and len(came) < max_times:
         due_at = due(locked.schedule.id, at, terms)
         if due_at > locked.now:
             break
         latest = due_at if latest is None else max(latest, due_at)
-        came.append(Came(at, (locked.now - latest).total_seconds()))
+        came.append(Came(at, latest, (locked.now - latest).total_seconds()))
         at = terms.calendar.after(at)
     return came, at
 
@@ -192,7 +205,8 @@ def _skip_old(locked: Locked, terms: Terms, made: Plan, one: Came, on_time_secon
 def _newest(locked: Locked, terms: Terms, after: datetime) -> datetime | None:
     """The last nominal time after this one that has come, as far as can be told without looking at all of them.
 
-    Looked for from now backwards in growing steps; what is due later for its jitter has not come.
+    Looked for from now backwards in growing steps, and then between two of them by halving; what is due later for its
+    jitter has not come.
     """
     latest = locked.now - timedelta(seconds=terms.jitter_seconds)
     step = timedelta(seconds=1)
@@ -202,9 +216,16 @@ def _newest(locked: Locked, terms: Terms, after: datetime) -> datetime | None:
         found = terms.calendar.after(max(latest - step, after))
     if found is None or not after < found <= latest:
         return None
-    while (later := terms.calendar.after(found)) is not None and later <= latest:
-        found = later
-    return found
+    low, high = found, latest
+    while high - low > timedelta(seconds=1):
+        middle = low + (high - low) / 2
+        later = terms.calendar.after(middle)
+        if later is not None and later <= latest:
+            low = found = later
+        else:
+            high = middle
+    later = terms.calendar.after(found)
+    return later if later is not None and later <= latest else found
 
 
 def _decide(one: Came, terms: Terms, made: Plan, *, busy: bool, is_late: bool) -> NewFiring:

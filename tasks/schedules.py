@@ -104,6 +104,14 @@ def terms(kept: Mapping[str, Json]) -> Terms:
     )
 
 
+def terms_if_any(kept: Mapping[str, Json]) -> Terms | None:
+    """The same; None for one that cannot be read any more, since the tz database has lost its zone."""
+    try:
+        return terms(kept)
+    except ValueError:
+        return None
+
+
 def job_at(schedule: Schedule, nominal_at: datetime, kinds: Mapping[str, Kind] = KINDS) -> JobSpec:
     """The job that the schedule submits for a nominal time. Raises InvalidDocument: a kind may be gone by now."""
     asked = schedule.document["job"]

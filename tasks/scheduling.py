@@ -20,10 +20,10 @@ from storage.schedule_model import (
     new_schedule_id,
 )
 from storage.schedules import Change
-from tasks.errors import BackfillTooLarge
+from tasks.errors import BackfillTooLarge, Flaw, InvalidDocument
 from tasks.firing import start_now
 from tasks.firing_plan import due
-from tasks.schedules import ScheduleSpec, terms
+from tasks.schedules import ScheduleSpec, terms, terms_if_any
 
 MAX_BACKFILL = 1000  # firings at once
 PAUSED = "by its owner"
@@ -46,14 +46,19 @@ def create(tx: Tx, spec: ScheduleSpec, now: datetime, *, source: str | None = No
 
 
 def change(tx: Tx, locked: Locked, spec: ScheduleSpec) -> Schedule:
-    """Have a locked schedule be like this document from now on. Raises ScheduleNameTaken.
+    """Have a locked schedule be like this document from now on.
+
+    Raises ScheduleNameTaken, and InvalidDocument for another name of one that a source applies.
 
     What was due by the old calendar and has not fired is written as skipped, unless the calendar stays the same.
     """
     old, now = locked.schedule, locked.now
-    was = terms(old.document)
+    if old.source is not None and spec.name != old.name:
+        detail = f"is what {old.source!r} knows this schedule by, which is applied again and again: change it there"
+        raise InvalidDocument([Flaw(pointer="/name", detail=detail)])
+    was = terms_if_any(old.document)
     next_at = old.next_at
-    if was.calendar != spec.terms.calendar:
+    if was is None or was.calendar != spec.terms.calendar:
         _skip_past(tx, locked, "the schedule was changed before it fired")
         next_at = spec.terms.calendar.after(now)
     elif next_at is None:  # it may have ended by its max_runs, which may have been raised
@@ -81,12 +86,18 @@ def pause(tx: Tx, locked: Locked, *, reason: str = PAUSED) -> Schedule:
 
 
 def resume(tx: Tx, locked: Locked) -> Schedule:
-    """Have a locked schedule fire again, from now on: what came while it was paused is one row, as skipped."""
+    """Have a locked schedule fire again, from now on: what came while it was paused is one row, as skipped.
+
+    Raises InvalidDocument if its calendar cannot be read any more.
+    """
     schedule, now = locked.schedule, locked.now
     if schedule.paused_at is None:
         return schedule
+    said = terms_if_any(schedule.document)
+    if said is None:
+        detail = f"{schedule.document['timezone']!r} is not known here any more; change it first"
+        raise InvalidDocument([Flaw(pointer="/timezone", detail=detail)])
     _skip_past(tx, locked, f"the schedule was paused: {schedule.paused_reason}")
-    said = terms(schedule.document)
     next_at = schedule.next_at
     if next_at is not None and due(schedule.id, next_at, said) <= now:
         next_at = said.calendar.after(now)
@@ -145,8 +156,8 @@ def _refusal(rule: Overlap, locked: Locked) -> str | None:
 
 def _skip_past(tx: Tx, locked: Locked, reason: str) -> None:
     """Write nominal times that have come and not been decided as one row, if there are any."""
-    schedule, now = locked.schedule, locked.now
-    if schedule.next_at is None or due(schedule.id, schedule.next_at, terms(schedule.document)) > now:
+    schedule, now, said = locked.schedule, locked.now, terms_if_any(locked.schedule.document)
+    if schedule.next_at is None or said is None or due(schedule.id, schedule.next_at, said) > now:
         return
     row = NewFiring(nominal_at=schedule.next_at, until_at=now, outcome=Outcome.SKIPPED, reason=reason)
     _write(tx, schedule, [row])

@@ -120,7 +120,8 @@ def test_a_name_that_a_tenant_has_taken_does_not_stop_the_start(
     timetable.put_back(mine, 60)
     with started(tmp_path / "log", "run", **env):
         until(lambda: timetable.runs(mine), seconds=30)
-    assert look(database, "pulse", "platform") is None
+        until(lambda: look(database, "pulse", "platform"), seconds=30)
+    assert look(database, "nightly") == timetable.find(mine), "it stays its tenant's"
 
 
 def test_a_bad_file_stops_the_start_of_a_scheduler(env: dict[str, str], tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 import redis
 
 from scheduler.fire import turn
-from storage import firings, schedules
+from storage import firings, schedule_sources
 from storage.database import Database
 from storage.model import TenantId
 from storage.schedule_model import Firing, Outcome, Schedule
@@ -72,7 +72,7 @@ def beat(database_url: str, broker_url: str, tmp_path: Path) -> Beat:
 
 def rows(database: Database, tenant: TenantId) -> dict[str, Schedule]:
     with database.read(tenant) as tx:
-        return {str(one.name): one for one in schedules.of_source(tx, "beat")}
+        return {str(one.name): one for one in schedule_sources.of_source(tx, "beat")}
 
 
 def ran(database: Database, tenant: TenantId, name: str = "tick") -> list[Firing]:

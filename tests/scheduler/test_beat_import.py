@@ -16,7 +16,7 @@ from celery.schedules import BaseSchedule, crontab, schedule
 from scheduler import beat, beat_import
 from scheduler.beat_import import Imported
 from scheduler.errors import ConfigurationError
-from storage import schedules
+from storage import schedule_sources
 from storage.database import Database
 from storage.schedule_model import Schedule
 from storage.tenants import ensure
@@ -50,7 +50,7 @@ def refusal(entry: Any, **conf: Any) -> str:
 
 def rows(database: Database, tenant: str = "acme") -> dict[str, Schedule]:
     with database.platform() as tx:
-        found = schedules.of_source(tx.of(ensure(tx, tenant)), "beat")
+        found = schedule_sources.of_source(tx.of(ensure(tx, tenant)), "beat")
     return {str(one.name): one for one in found}
 
 

@@ -1,13 +1,11 @@
 """What one schedule, one tenant or one frozen process must not do to the others, and rules that meet each other."""
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 
 import pytest
 
-from scheduler.fire import turn
 from storage import schedules
 from storage.database import Database
 from storage.model import TenantId
@@ -167,17 +165,6 @@ def test_a_trigger_goes_by_the_rule_that_it_was_given(
     for _ in range(3):
         timetable.turn()
     assert [state for _, _, state in timetable.jobs(schedule)] == then
-
-
-def test_a_jitter_longer_than_the_gap_makes_nobody_late(timetable: Timetable) -> None:
-    schedule = timetable.make(cron="* * * * * *", jitter_seconds=2, catch_up="none", overlap="allow")
-    stop = threading.Event()
-    threading.Timer(5, stop.set).start()
-    while not stop.is_set():
-        turn(timetable.database, on_time_seconds=1.0)
-    outcomes = timetable.outcomes(schedule)
-    assert set(outcomes) == {"started"}
-    assert len(outcomes) >= 3
 
 
 def test_a_firing_that_a_unique_key_skipped_is_no_run(timetable: Timetable) -> None:

@@ -20,6 +20,7 @@ CREATE TABLE schedules (
   starts jsonb NOT NULL,
   next_at timestamptz,
   due_at timestamptz,
+  latest_due timestamptz,
   runs integer NOT NULL DEFAULT 0,
   paused_at timestamptz,
   paused_reason text,
