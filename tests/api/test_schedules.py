@@ -281,7 +281,9 @@ def test_a_schedule_that_the_operator_applies_is_shown_without_the_operators_own
     document = shown(api.acme, schedule)
     assert (document["source"], "sentry_monitor" in document) == ("file", False)
     assert ask(api.acme, "GET", "").json()["data"] == [document]
-    assert changed(api, schedule, {"name": "mine"})["name"] == "mine"
+    assert changed(api, schedule, {"timezone": "Asia/Kolkata"})["timezone"] == "Asia/Kolkata"
+    renamed = change(api, schedule, {"name": "mine"})
+    assert_problem(renamed.status_code, renamed.headers, renamed.json(), (422, "invalid_schedule"), ["/name"])
     with api.database.read(api.acme.tenant) as tx:
         kept = schedules.find(tx, ScheduleId(schedule["id"]))
     assert kept is not None
