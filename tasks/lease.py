@@ -7,6 +7,8 @@ import signal
 import threading
 import time
 from collections.abc import Iterable
+from enum import Enum, auto
+from queue import Empty, SimpleQueue
 from typing import Any
 
 from billiard import active_children
@@ -30,6 +32,13 @@ STOPPED = PublicError(code="worker_stopped", message="the worker was told to sto
 Steps = list[tuple[TenantId, StepId]]
 
 
+class _Word(Enum):
+    """What a worker is told."""
+
+    STOP = auto()  # within its grace
+    AT_ONCE = auto()
+
+
 class LeaseKeeper(bootsteps.StartStopStep):
     """A thread that renews the leases of all running steps of this worker in one statement per interval.
 
@@ -44,7 +53,8 @@ class LeaseKeeper(bootsteps.StartStopStep):
     def __init__(self, parent: Any, **_: Any) -> None:
         self._thread = threading.Thread(target=self._keep, name="lease-keeper", daemon=True)
         self._hander = threading.Thread(target=self._hand_back_in_time, name="hand-back", daemon=True)
-        self._at_once = threading.Event()
+        # Not an event: a signal that comes while this very thread sets one would wait for itself.
+        self._told: SimpleQueue[_Word] = SimpleQueue()
         self._closed = threading.Event()
         self._presence = Presence(sorted(parent.app.amqp.queues.consume_from), parent.concurrency)
 
@@ -53,6 +63,7 @@ class LeaseKeeper(bootsteps.StartStopStep):
         signal.signal(signal.SIGQUIT, self._stop_at_once)  # instead of Celery's, which drops what runs
         self._presence.tell()
         self._thread.start()
+        self._hander.start()
 
     def close(self, parent: Any) -> None:
         """Called when the worker is told to stop, before anything ends: others get at once what it has not begun."""
@@ -62,20 +73,15 @@ class LeaseKeeper(bootsteps.StartStopStep):
         if hints:
             _give_back(hints)
         self._closed.set()
-        self._begin_to_hand_back()
+        self._told.put(_Word.STOP)
 
     def stop(self, parent: Any) -> None:
         """Nothing: see the class."""
 
     def _stop_at_once(self, *_: object) -> None:
-        self._at_once.set()
+        self._told.put(_Word.AT_ONCE)
         # Celery's own way to stop warmly, so that nothing new begins.
         state.should_stop = os.EX_OK  # type: ignore[assignment]
-        self._begin_to_hand_back()
-
-    def _begin_to_hand_back(self) -> None:
-        with contextlib.suppress(RuntimeError):  # it was begun before
-            self._hander.start()
 
     def _keep(self) -> None:
         interval = process.current().settings.lease_seconds / 3
@@ -127,12 +133,16 @@ class LeaseKeeper(bootsteps.StartStopStep):
                 log.warning("lease.disowned step=%s seconds=%.1f", one.claim.step_id, one.ran_seconds)
 
     def _hand_back_in_time(self) -> None:
-        """Wait until the grace of a stopping worker is over, then hand back what still runs, and end.
+        """Wait until the worker is told to stop and its grace is over, then hand back what still runs, and end.
 
         The process ends here rather than in Celery's own way, which may wait for half a minute.
         """
+        word = self._told.get()
         here = process.current()
-        self._at_once.wait(here.settings.stop_grace_seconds)
+        end = time.monotonic() + here.settings.stop_grace_seconds
+        while word is not _Word.AT_ONCE and (left := end - time.monotonic()) > 0:
+            with contextlib.suppress(Empty):
+                word = self._told.get(timeout=left)
         self._closed.wait(CLOSING_SECONDS)
         process.note_hand_back()
         for slot in slots():
