@@ -127,7 +127,7 @@ class Waiting:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Locked:
     """A schedule whose row is ours until the commit: `now` by the database's clock, the jobs of it that have not ended
-    (ten of them at most), and the firings that wait, oldest first.
+    (ten of them at most), and the firings that wait, oldest first, but for those that a pause holds.
     """
 
     schedule: Schedule

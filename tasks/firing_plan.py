@@ -51,13 +51,11 @@ def plan(locked: Locked, terms: Terms, *, on_time_seconds: float = ON_TIME_SECON
     schedule = locked.schedule
     made = Plan(next_at=schedule.next_at)
     is_paused = schedule.paused_at is not None
-    busy = _start_waiting(locked, terms, made, is_paused=is_paused, max_starts=max_times)
+    busy = _start_waiting(locked, terms, made, max_starts=max_times)
     is_held_up = False
     if not is_paused:
         is_held_up = _fire(locked, terms, made, busy=busy, on_time_seconds=on_time_seconds, max_times=max_times)
-    made.cancels = bool(locked.running) and any(
-        rule(one, terms) is Overlap.CANCEL_RUNNING for one in made.waiting if not _is_held(one, is_paused=is_paused)
-    )
+    made.cancels = bool(locked.running) and any(rule(one, terms) is Overlap.CANCEL_RUNNING for one in made.waiting)
     made.due_at = _look_next(locked, terms, made, is_paused=is_paused, is_held_up=is_held_up)
     return made
 
@@ -80,15 +78,11 @@ def rule(one: Waiting, terms: Terms) -> Overlap:
     return one.overlap
 
 
-def _is_held(one: Waiting, *, is_paused: bool) -> bool:
-    return is_paused and one.origin is Origin.SCHEDULE
-
-
 def _look_next(locked: Locked, terms: Terms, made: Plan, *, is_paused: bool, is_held_up: bool) -> datetime | None:
     """When a loop looks at the schedule again; never in the past, so that others have their turn in between."""
     looks: list[datetime] = []
     # There may be more that can start: it was not shown all, or took no more than it might.
-    if made.decided and (len(locked.waiting) == MAX_WAITING or _could_start(made, terms, is_paused=is_paused)):
+    if made.decided and (len(locked.waiting) == MAX_WAITING or _could_start(made, terms)):
         looks.append(locked.now)
     if made.waiting:
         looks.append(locked.now + timedelta(seconds=CANCEL_SECONDS if made.cancels else AGAIN_SECONDS))
@@ -97,12 +91,12 @@ def _look_next(locked: Locked, terms: Terms, made: Plan, *, is_paused: bool, is_
     return min(looks, default=None)
 
 
-def _could_start(made: Plan, terms: Terms, *, is_paused: bool) -> bool:
+def _could_start(made: Plan, terms: Terms) -> bool:
     """Whether one that goes on waiting waits for nobody."""
-    return any(rule(one, terms) is Overlap.ALLOW and not _is_held(one, is_paused=is_paused) for one in made.waiting)
+    return any(rule(one, terms) is Overlap.ALLOW for one in made.waiting)
 
 
-def _start_waiting(locked: Locked, terms: Terms, made: Plan, *, is_paused: bool, max_starts: int) -> bool:
+def _start_waiting(locked: Locked, terms: Terms, made: Plan, *, max_starts: int) -> bool:
     """Start of the firings that wait what may start now; returns whether a job runs then.
 
     One that has others canceled goes first, or all that wait before it would be started for nothing.
@@ -110,7 +104,7 @@ def _start_waiting(locked: Locked, terms: Terms, made: Plan, *, is_paused: bool,
     busy = bool(locked.running)
     for one in sorted(locked.waiting, key=lambda one: rule(one, terms) is not Overlap.CANCEL_RUNNING):
         is_free = rule(one, terms) is Overlap.ALLOW or not busy
-        if _is_held(one, is_paused=is_paused) or not is_free or len(made.decided) >= max_starts:
+        if not is_free or len(made.decided) >= max_starts:
             made.waiting.append(one)
             continue
         busy = True

@@ -104,8 +104,7 @@ def resume(tx: Tx, locked: Locked) -> Schedule:
     due_at = None if next_at is None else due(schedule.id, next_at, said)
     wanted = replace(_as_it_is(locked), next_at=next_at, due_at=due_at, paused_reason=None)
     made = schedules.change(tx, schedule.id, wanted)
-    if locked.waiting:
-        schedules.look_again(tx, schedule.id)
+    schedules.look_again(tx, schedule.id)  # a pause hides what it holds: some of it may start now
     return made
 
 

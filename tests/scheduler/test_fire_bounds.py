@@ -15,7 +15,7 @@ from tasks import scheduling
 from tasks.errors import InvalidDocument
 from tasks.schedules import terms
 from tests.scheduler.timetable import Timetable
-from tests.tasks.test_scheduling import backfilled, changed, held, paused, triggered
+from tests.tasks.test_scheduling import backfilled, changed, held, paused, resumed, triggered
 from tests.waiting import until
 
 
@@ -119,6 +119,20 @@ def test_what_a_paused_schedule_holds_hides_no_backfill(timetable: Timetable) ->
     timetable.turn()
     assert timetable.jobs(schedule)[0][1] == first
     assert triggered(timetable, schedule, Overlap.BUFFER_ONE).outcome == "buffered"
+
+
+def test_what_a_pause_has_held_starts_when_it_is_over(timetable: Timetable) -> None:
+    schedule = timetable.make(every=86_400, overlap="buffer_one")
+    for _ in range(2):
+        timetable.put_back(schedule, 86_401)
+        timetable.turn()
+    paused(timetable, schedule)
+    timetable.end_jobs(schedule)
+    timetable.turn()
+    assert timetable.outcomes(schedule) == ["started", "buffered"]
+    resumed(timetable, schedule)
+    timetable.turn()
+    assert timetable.outcomes(schedule) == ["started", "started"]
 
 
 def test_a_zone_that_is_gone_can_be_changed(timetable: Timetable) -> None:
