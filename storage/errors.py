@@ -81,5 +81,9 @@ class IdempotencyMismatch(StorageError):
     """This Idempotency-Key was used before, for another payload."""
 
 
+class SecretUnreadable(StorageError):
+    """A sealed value cannot be opened: the key that sealed it is not here, or the row was tampered with."""
+
+
 class ObjectTooLarge(StorageError):
     """The object has more bytes than the store, or the caller, takes."""

@@ -91,6 +91,7 @@ jobs = Table(
     Column("stop_at", TIME),  # when that was decided
     Column("schedule_id", ID),  # of the firing that it comes from; no foreign key: it outlives its schedule
     Column("fire_time", TIME),
+    Column("notify", JSONB),  # who is told of its events: url, host, events
     _one_of("state", JobState),
     CheckConstraint("stop_as IN ('canceled', 'expired', 'failed')", name="stop_as"),
     Index(None, "tenant_id", "state", "id"),  # GET /v1/jobs?state=
@@ -143,6 +144,7 @@ steps = Table(
     Column("worker", Text),
     Column("slot", Integer),  # process number of the worker's child that works on it
     Column("finished_at", TIME),
+    Column("held_for", Text),  # why it may not start, although its time had come
     ForeignKeyConstraint(["tenant_id", "job_id"], ["jobs.tenant_id", "jobs.id"], ondelete="CASCADE"),
     _one_of("state", StepState),
     Index(None, "tenant_id", "job_id", "position", unique=True),

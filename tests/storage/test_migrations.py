@@ -12,7 +12,8 @@ from sqlalchemy import create_engine, inspect
 from sqlalchemy.engine import make_url
 
 import storage.platform_tables
-import storage.schedule_tables  # noqa: F401 - so does this
+import storage.schedule_tables
+import storage.webhook_tables  # noqa: F401 - so do these
 from storage import counts, likenesses
 from storage.database import Database
 from storage.errors import DatabaseUnavailable
@@ -86,7 +87,7 @@ def test_migrating_twice_and_at_once_does_no_harm(database_url: str) -> None:
     with ThreadPoolExecutor(3) as pool:
         list(pool.map(upgrade, [database_url] * 3))
     with psycopg.connect(database_url) as connection:
-        assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [("0006",)]
+        assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [("0007",)]
 
 
 def test_what_was_open_before_steps_were_counted_counts(database_url: str) -> None:

@@ -1,0 +1,102 @@
+"""What webhook endpoints and deliveries look like to the rest of the code. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import NewType
+
+from typeid import TypeID
+from typeid.core.errors import TypeIDException
+
+from storage.model import JobId, Json, TenantId
+
+EndpointId = NewType("EndpointId", str)
+DeliveryId = NewType("DeliveryId", str)
+
+WEBHOOKS_CHANNEL = "millrace_webhooks"  # payload: the tenant's id; something is to be delivered
+
+
+def new_endpoint_id() -> EndpointId:
+    return EndpointId(str(TypeID(prefix="whe")))
+
+
+def new_delivery_id() -> DeliveryId:
+    return DeliveryId(str(TypeID(prefix="dlv")))
+
+
+def is_endpoint_id(text: str) -> bool:
+    """Whether the text is the canonical spelling of an endpoint's id."""
+    return _is_id(text, "whe")
+
+
+def is_delivery_id(text: str) -> bool:
+    """Whether the text is the canonical spelling of a delivery's id."""
+    return _is_id(text, "dlv")
+
+
+class EventType(StrEnum):
+    """What a webhook can tell of."""
+
+    JOB_SUCCEEDED = "job.succeeded"
+    JOB_FAILED = "job.failed"
+    JOB_CANCELED = "job.canceled"
+    JOB_EXPIRED = "job.expired"
+    STEP_SUCCEEDED = "step.succeeded"
+    WEBHOOK_DISABLED = "webhook.disabled"  # another endpoint of the tenant has failed for days
+    WEBHOOK_TEST = "webhook.test"  # never asked for: POST …/test sends it
+
+
+ENDS = (EventType.JOB_SUCCEEDED, EventType.JOB_FAILED, EventType.JOB_CANCELED, EventType.JOB_EXPIRED)
+OF_JOBS = (*ENDS, EventType.STEP_SUCCEEDED)  # what a job's `notify` can ask for
+OF_ENDPOINTS = (*OF_JOBS, EventType.WEBHOOK_DISABLED)
+
+
+class DeliveryState(StrEnum):
+    PENDING = "pending"
+    DELIVERED = "delivered"
+    FAILED = "failed"  # every try has failed
+    CANCELED = "canceled"  # its endpoint was disabled
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Try:
+    """One try at a delivery: what was answered, or why there was no answer."""
+
+    at: datetime
+    status: int | None
+    error: str | None
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Delivery:
+    """One message on its way to one place. `data` is the event's; `body` what is sent, once it has been tried.
+
+    Without an `endpoint_id` it goes to the `notify` of its job, at `url`. `next_at` is null once it has ended.
+    """
+
+    tenant_id: TenantId
+    id: DeliveryId
+    endpoint_id: EndpointId | None
+    url: str | None
+    lane: str
+    type: EventType
+    message_id: str
+    job_id: JobId | None
+    data: Json
+    happened_at: datetime
+    state: DeliveryState
+    next_at: datetime | None
+    tries: int
+    log: Sequence[Try]
+    body: str | None
+    ended_at: datetime | None
+
+
+def _is_id(text: str, prefix: str) -> bool:
+    try:
+        parsed = TypeID.from_string(text)
+    except TypeIDException:
+        return False
+    return parsed.prefix == prefix and str(parsed) == text
