@@ -8,12 +8,12 @@ from contextlib import nullcontext
 from fastapi import Request
 
 from api.idempotent import Held
-from api.schemas import job_document
 from api.service import Service
 from api.uploads import Intake
 from storage import jobs
 from storage.errors import StorageError
 from storage.model import JobId, Json, TenantId, new_job_id
+from tasks.job_document import job_document
 from tasks.spec import JobSpec
 from tasks.submit import submit
 

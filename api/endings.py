@@ -11,7 +11,7 @@ from api.auth import Writer
 from api.documents import FLAWED, read_document
 from api.errors import Refused, not_found
 from api.jobs import checked_id, find_job
-from api.schemas import JobDocument, RetryRequest, job_document
+from api.schemas import RetryRequest
 from api.service import Service, Serving
 from storage import jobs, replays, retention, stops
 from storage.errors import ObjectStoreUnavailable, StepsNotRetried
@@ -19,6 +19,7 @@ from storage.keys import job_prefix
 from storage.model import TERMINAL_JOB_STATES, Job, JobId, Json, Principal
 from tasks.document import STEP_FIELDS, nearest, params_flaws, parse
 from tasks.errors import Flaw, InvalidDocument
+from tasks.job_document import JobDocument, job_document
 from tasks.names import TENANT_KINDS
 from tasks.values import MAX_FLAWS, escape, merged
 

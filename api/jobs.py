@@ -11,7 +11,7 @@ from api.acceptance import accept
 from api.auth import Reader, Writer
 from api.errors import Refused, not_found
 from api.idempotent import KeyHeader
-from api.schemas import JobDocument, JobPage, job_document, job_summary
+from api.schemas import JobPage
 from api.service import Service, Serving
 from api.uploads import Intake
 from storage import jobs
@@ -26,6 +26,7 @@ from storage.model import (
     is_job_id,
     new_job_id,
 )
+from tasks.job_document import JobDocument, job_document, job_summary
 from tasks.names import TEMPLATES
 
 MAX_WAIT_SECONDS = 60

@@ -5,10 +5,10 @@ from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field
 
-from api.schemas import Document
 from storage.counts import Load, ServiceTime
 from storage.model import Json
 from storage.scaling import PoolStanding, ScaleDecision
+from tasks.job_document import Document
 
 STALE_SECONDS = 60.0  # a scaler that lives has decided again long before
 

@@ -6,8 +6,8 @@ from typing import Annotated, Any
 from pydantic import AwareDatetime, BeforeValidator, Field
 
 from api.numbers import LoadDocument, load_document
-from api.schemas import Document
 from storage.counts import Load, QueueCounts
+from tasks.job_document import Document
 from tasks.names import Priority
 
 

@@ -10,12 +10,12 @@ from api import openapi
 from api.auth import Reader
 from api.errors import Refused, not_found
 from api.jobs import checked_id
-from api.schemas import outputs_of
 from api.service import Service, Serving
 from storage import jobs
 from storage.errors import ObjectMissing
 from storage.keys import output_key
 from storage.model import JobId, Principal
+from tasks.job_document import outputs_of
 
 SIGNED_FOR = timedelta(minutes=10)
 UNKNOWN = "application/octet-stream"

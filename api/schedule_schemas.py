@@ -6,10 +6,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, WithJsonSchema
 
-from api.schemas import Document
 from storage.model import JobState
 from storage.schedule_model import CatchUp, Firing, Origin, Outcome, Overlap, Schedule, ScheduleState
 from tasks import schedule_document as asking
+from tasks.job_document import Document
 from tasks.schedule_document import Moment
 from tasks.schedules import terms_if_any
 

@@ -17,13 +17,13 @@ from api import openapi
 from api.auth import Reader
 from api.errors import Refused, not_found
 from api.jobs import checked_id
-from api.schemas import Document, Links
 from api.service import Service, Serving
 from storage import jobs, likenesses
 from storage.database import Database, Tx
 from storage.likenesses import Look, Match, Nearest
 from storage.model import JobId, Principal, TenantId
 from tasks.errors import Flaw
+from tasks.job_document import Document, Links
 from tasks.params import NAME_PATTERN
 
 AT_ONCE = 2  # searches in a process: other requests need its threads and connections, too
