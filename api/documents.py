@@ -8,8 +8,8 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import to_json
 
 from api.errors import Refused
-from tasks.document import flaws_of
 from tasks.errors import InvalidDocument
+from tasks.flaws import flaws_of
 from tasks.values import parse_json
 
 FLAWED = "the request has flaws; 'errors' names each place and what to do"

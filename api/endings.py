@@ -17,8 +17,9 @@ from storage import jobs, replays, retention, stops
 from storage.errors import ObjectStoreUnavailable, StepsNotRetried
 from storage.keys import job_prefix
 from storage.model import TERMINAL_JOB_STATES, Job, JobId, Json, Principal
-from tasks.document import STEP_FIELDS, nearest, params_flaws, parse
+from tasks.document import STEP_FIELDS, params_flaws, parse
 from tasks.errors import Flaw, InvalidDocument
+from tasks.flaws import nearest
 from tasks.job_document import JobDocument, job_document
 from tasks.names import TENANT_KINDS
 from tasks.values import MAX_FLAWS, escape, merged

@@ -13,8 +13,8 @@ from api.schedule_schemas import PreviewOptions
 from storage.model import Json
 from storage.schedule_model import Locked
 from tasks.calendar import local_moment
-from tasks.document import flaws_of
 from tasks.errors import Flaw, InvalidDocument
+from tasks.flaws import flaws_of
 from tasks.schedule_document import RULES, ScheduleDocument
 from tasks.schedules import ScheduleSpec, parse
 from tasks.values import MAX_FLAWS, merged

@@ -18,8 +18,9 @@ from api.service import Service
 from storage import removals
 from storage.keys import input_key
 from storage.model import JobId, JobInput, TenantId
-from tasks.document import nearest, parse
+from tasks.document import parse
 from tasks.errors import Flaw, InvalidDocument
+from tasks.flaws import nearest
 from tasks.spec import JobSpec
 from tasks.values import escape, parse_json
 

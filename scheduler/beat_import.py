@@ -18,8 +18,8 @@ from storage.model import Json
 from tasks import applying
 from tasks.applying import Applied, EntryFlaw, SchedulesRefused, Wanted
 from tasks.calendar import zone_of
-from tasks.document import nearest
 from tasks.errors import Flaw, InvalidDocument
+from tasks.flaws import nearest
 from tasks.names import KINDS, Priority
 from tasks.schedule_document import MAX_CATCH_UP_SECONDS
 from tasks.schedules import parse

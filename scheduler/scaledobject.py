@@ -22,7 +22,7 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import to_json
 
 from scheduler.errors import InvalidPool
-from tasks.document import flaws_of
+from tasks.flaws import flaws_of
 
 PAUSED = "autoscaling.keda.sh/paused"
 PAUSED_REPLICAS = "autoscaling.keda.sh/paused-replicas"

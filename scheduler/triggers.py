@@ -16,8 +16,8 @@ from croniter import CroniterBadDateError, croniter
 from scheduler.errors import InvalidPool
 from scheduler.hpa import Reading
 from scheduler.scaledobject import Trigger
-from tasks.document import nearest
 from tasks.errors import Flaw
+from tasks.flaws import nearest
 
 
 @dataclass(frozen=True, slots=True)

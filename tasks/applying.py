@@ -18,8 +18,8 @@ from storage.database import Database, PlatformTx
 from storage.model import Json, TenantId
 from storage.schedule_model import Schedule
 from tasks import scheduling
-from tasks.document import nearest
 from tasks.errors import ConfigurationError, Flaw, InvalidDocument, TasksError
+from tasks.flaws import nearest
 from tasks.names import KINDS, Kind
 from tasks.schedule_document import RULES
 from tasks.schedules import ScheduleSpec, parse

@@ -2,18 +2,17 @@
 
 import difflib
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from itertools import islice
-from types import MappingProxyType
-from typing import Any, get_args
+from typing import Any
 
 from pydantic import BaseModel, ValidationError
-from pydantic.fields import FieldInfo
-from pydantic_core import ErrorDetails, to_json
+from pydantic_core import to_json
 
 from storage.model import StopWhen, Unique, UniqueMode
 from tasks import conditions, relations
 from tasks.errors import Flaw, InvalidDocument
+from tasks.flaws import flaws_of, listed, nearest, unknown_fields
 from tasks.names import MAX_STEPS, TEMPLATES, TENANT_KINDS, Kind, Priority
 from tasks.params import NAME_PATTERN
 from tasks.spec import JobSpec, StepSpec
@@ -27,14 +26,6 @@ MAX_UNIQUE_KEY = 255
 MAX_TTL_SECONDS = 30 * 86_400
 _FIELDS = ("template", "steps", "priority", "metadata", "deadline_seconds", "unique_key", "unique")
 STEP_FIELDS = ("kind", "use", "stop_when")
-MEANT = {
-    "nsfw": "moderation",
-    "ocr": "text",
-    "faces": "face",
-    "centre": "center",
-    "hash": "phash",
-    "vector": "embedding",
-}
 _STOP_FIELDS = ("condition", "code", "message")
 _CODE = re.compile(r"[a-z][a-z0-9_]{0,63}")
 MAX_STOP_MESSAGE = 1000
@@ -44,7 +35,7 @@ def parse(document: Any, *, kinds: Mapping[str, Kind] = TENANT_KINDS) -> JobSpec
     """Check a job's document against the kinds; raises InvalidDocument with its flaws, MAX_FLAWS at most."""
     if not isinstance(document, dict):
         raise InvalidDocument([Flaw(pointer="", detail="a job is a JSON object with steps or a template")])
-    flaws = list(islice(_unknown_fields("", document, _FIELDS), MAX_FLAWS))
+    flaws = list(islice(unknown_fields("", document, _FIELDS), MAX_FLAWS))
     steps_at, steps = _steps_of(document, flaws)
     specs: list[StepSpec | None] = []
     for name, step in steps.items():
@@ -73,20 +64,6 @@ def params_flaws(kind: Kind, params: Any, at: str) -> list[Flaw]:
     return checked if isinstance(checked, list) else []
 
 
-def nearest(word: str, known: Iterable[str], meant: Mapping[str, str] = MappingProxyType({})) -> str:
-    """A hint such as "; did you mean 'steps'?", or nothing if no known word is near; `meant` knows other names."""
-    lower = word[:100].lower()
-    found = [meant[lower]] if meant.get(lower) in (known := list(known)) else []
-    found = found or difflib.get_close_matches(lower, known, n=1, cutoff=0.6)
-    return f"; did you mean {found[0]!r}?" if found else ""
-
-
-def flaws_of(exc: ValidationError, model: type[BaseModel], at: str) -> list[Flaw]:
-    """What pydantic found, as our flaws; an unknown field names the nearest right one."""
-    errors = exc.errors(include_url=False)[:MAX_FLAWS]
-    return [_flaw(error, model, at) for error in errors]
-
-
 def _steps_of(document: Mapping[str, Any], flaws: list[Flaw]) -> tuple[str, Mapping[str, Any]]:
     template, steps = document.get("template"), document.get("steps")
     if ("template" in document) == ("steps" in document):
@@ -96,7 +73,7 @@ def _steps_of(document: Mapping[str, Any], flaws: list[Flaw]) -> tuple[str, Mapp
             return "", TEMPLATES[template]["steps"]
         hint = nearest(str(template), TEMPLATES)
         flaws.append(
-            Flaw(pointer="/template", detail=f"there is no such template{hint}; there are: {_list(TEMPLATES)}")
+            Flaw(pointer="/template", detail=f"there is no such template{hint}; there are: {listed(TEMPLATES)}")
         )
     elif not isinstance(steps, dict) or not steps:
         flaws.append(Flaw(pointer="/steps", detail="must be an object with at least one step: name → {kind, …}"))
@@ -124,12 +101,12 @@ def _step(
     if "kind" not in step:
         near = difflib.get_close_matches("kind", [field[:100] for field in step], n=1, cutoff=0.6)
         misspelt = f", and not {near[0]!r}" if near else ""
-        flaws.append(Flaw(pointer=at, detail=f"a step needs its 'kind'{misspelt}; there are: {_list(kinds)}"))
+        flaws.append(Flaw(pointer=at, detail=f"a step needs its 'kind'{misspelt}; there are: {listed(kinds)}"))
         return None
     kind = kinds.get(step["kind"]) if isinstance(step["kind"], str) else None
     if kind is None:
         hint = nearest(str(step.get("kind", "")), kinds)
-        flaws.append(Flaw(pointer=f"{at}/kind", detail=f"there is no such kind{hint}; there are: {_list(kinds)}"))
+        flaws.append(Flaw(pointer=f"{at}/kind", detail=f"there is no such kind{hint}; there are: {listed(kinds)}"))
         return None
     given = {field: value for field, value in step.items() if field not in STEP_FIELDS}
     checked = _checked(kind, given, at)
@@ -155,7 +132,7 @@ def _stop_when(at: str, step: str, given: Any, flaws: list[Flaw]) -> StopWhen | 
         flaws.append(Flaw(pointer=at, detail=detail))
         return None
     before = len(flaws)
-    flaws += islice(_unknown_fields(at, fields, _STOP_FIELDS), MAX_FLAWS)
+    flaws += islice(unknown_fields(at, fields, _STOP_FIELDS), MAX_FLAWS)
     try:
         condition = conditions.parse(fields["condition"])
     except conditions.ConditionInvalid as exc:
@@ -204,7 +181,7 @@ def _priority(value: Any, flaws: list[Flaw]) -> Priority:
     try:
         return Priority(value)
     except ValueError:
-        flaws.append(Flaw(pointer="/priority", detail=f"must be one of {_list(Priority)}"))
+        flaws.append(Flaw(pointer="/priority", detail=f"must be one of {listed(Priority)}"))
         return Priority.NORMAL
 
 
@@ -243,47 +220,3 @@ def _metadata(value: Any, flaws: list[Flaw]) -> Mapping[str, Any]:
     if len(to_json(value)) > MAX_METADATA_BYTES:
         flaws.append(Flaw(pointer="/metadata", detail=f"is larger than {MAX_METADATA_BYTES} bytes as JSON"))
     return value
-
-
-def _unknown_fields(at: str, given: Mapping[str, Any], known: tuple[str, ...]) -> Iterator[Flaw]:
-    for field in given:
-        if field not in known:
-            hint = nearest(field, known) or f"; there are: {_list(known)}"
-            yield Flaw(pointer=f"{at}/{escape(field)}", detail=f"unknown field{hint}")
-
-
-def _flaw(error: ErrorDetails, model: type[BaseModel], at: str) -> Flaw:
-    path = [part for part in error["loc"] if not (isinstance(part, str) and part.startswith(("function-", "tagged-")))]
-    pointer = "".join(f"/{escape(part)}" for part in path)
-    if error["type"] == "extra_forbidden" and path:
-        known = list(_fields_of(_model_at(model, path[:-1])))
-        hint = nearest(str(path[-1]), known) or (f"; there are: {_list(known)}" if known else "")
-        return Flaw(pointer=at + pointer, detail=f"unknown field{hint}")
-    hint = ""
-    if error["type"] in ("enum", "literal_error") and isinstance(error["input"], str):
-        hint = nearest(error["input"], re.findall(r"'([^']+)'", error["ctx"]["expected"]), MEANT)
-    return Flaw(pointer=at + pointer, detail=error["msg"].removeprefix("Value error, ") + hint)
-
-
-def _model_at(model: type[BaseModel], path: list[int | str]) -> type[BaseModel]:
-    """The model that stands at this place in another one, through lists and optionals."""
-    for part in path:
-        if isinstance(part, str) and part in (fields := _fields_of(model)):
-            model = next(_models_in(fields[part].annotation), model)
-    return model
-
-
-def _fields_of(model: type[BaseModel]) -> dict[str, FieldInfo]:
-    """The model's fields by the names that a document has for them."""
-    return {field.alias or name: field for name, field in model.model_fields.items()}
-
-
-def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield annotation
-    for part in get_args(annotation):
-        yield from _models_in(part)
-
-
-def _list(words: Iterable[str]) -> str:
-    return ", ".join(words)

@@ -5,8 +5,8 @@ from collections.abc import Collection, Iterator, Mapping
 from itertools import islice
 
 from storage.model import Json
-from tasks.document import nearest
 from tasks.errors import Flaw
+from tasks.flaws import nearest
 from tasks.values import MAX_FLAWS, escape
 
 _PREFIX = "schedule."

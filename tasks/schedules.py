@@ -15,6 +15,7 @@ from storage.schedule_model import CatchUp, Overlap, Schedule
 from tasks import cron, document, placeholders
 from tasks.calendar import At, Calendar, Every, local_moment, zone_of
 from tasks.errors import Flaw, InvalidDocument
+from tasks.flaws import flaws_of
 from tasks.names import KINDS, TENANT_KINDS, Kind
 from tasks.schedule_document import PLACEHOLDERS, RULES, OperatorScheduleDocument, ScheduleDocument
 from tasks.spec import JobSpec, check_needs_no_file
@@ -65,7 +66,7 @@ def parse(
     try:
         checked = model.model_validate_json(to_json(given))
     except ValidationError as exc:
-        raise InvalidDocument(_with_others(document.flaws_of(exc, model, ""), given, kinds)) from exc
+        raise InvalidDocument(_with_others(flaws_of(exc, model, ""), given, kinds)) from exc
     flaws = _rule_flaws(checked)
     kept, calendar = (None, None) if flaws else _calendar(checked, now, flaws)
     flaws += _name_flaws(checked.name)

@@ -21,7 +21,7 @@ from scheduler.pools import Pool
 from scheduler.scaledobject import Trigger
 from scheduler.triggers import Age, Ahead, Cron, Depth, Drain, Numbers, Rule
 from storage.errors import StorageError
-from tasks.document import nearest
+from tasks.flaws import nearest
 
 NumbersOf = Callable[[Pool], Numbers]
 """Reads a pool's numbers; raises NumbersUnavailable, or an error of storage, when they cannot be known now."""

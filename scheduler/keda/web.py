@@ -22,7 +22,7 @@ from scheduler.keda.errors import Unknown
 from scheduler.keda.question import NumbersOf
 from scheduler.pools import Pool
 from storage.model import Json
-from tasks.document import nearest
+from tasks.flaws import nearest
 
 log = logging.getLogger(__name__)
 

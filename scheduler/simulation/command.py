@@ -10,7 +10,7 @@ from scheduler import pools
 from scheduler.errors import SchedulerError
 from scheduler.pools import Pool
 from scheduler.simulation.errors import UnknownPool
-from tasks.document import nearest
+from tasks.flaws import nearest
 
 EXAMPLE = """
 Example:
