@@ -20,6 +20,7 @@ from storage.model import (
     Json,
     NewJob,
     NewStep,
+    Notify,
     Outcome,
     PublicError,
     ScheduleId,
@@ -35,13 +36,13 @@ _INSERT = """
 WITH given AS (
   SELECT * FROM jsonb_to_recordset(%(jobs)s::jsonb)
     AS item (tenant text, id text, priority int, input jsonb, metadata jsonb, deadline float, "unique" jsonb,
-             schedule text, fire_time timestamptz, steps jsonb)
+             schedule text, fire_time timestamptz, notify jsonb, steps jsonb)
 ), job AS (
   INSERT INTO jobs (tenant_id, id, state, priority, input, metadata, steps_total, steps_open, event_seq,
-                    deadline_seconds, deadline_at, unique_key, schedule_id, fire_time)
+                    deadline_seconds, deadline_at, unique_key, schedule_id, fire_time, notify)
   SELECT tenant, id, 'queued', priority, NULLIF(input, 'null'), metadata, jsonb_array_length(steps),
          jsonb_array_length(steps), 1, deadline, now() + make_interval(secs => deadline), NULLIF("unique", 'null'),
-         schedule, fire_time
+         schedule, fire_time, NULLIF(notify, 'null')
   FROM given
   RETURNING id, created_at, deadline_at
 ), step AS (
@@ -89,6 +90,7 @@ def insert(tx: Tx, new: NewJob) -> Job:
         stopping=None,
         progress=0.0,
         fired=new.fired,
+        notify=new.notify,
         steps=tuple(_written(step, written.created_at) for step in new.steps),
     )
 
@@ -110,6 +112,7 @@ def _given(tenant_id: TenantId, new: NewJob) -> Json:
         "unique": asdict(new.unique) if new.unique else None,
         "schedule": new.fired.schedule_id if new.fired else None,
         "fire_time": new.fired.fire_time.isoformat() if new.fired else None,
+        "notify": asdict(new.notify) if new.notify else None,
         "steps": [{"position": position, **asdict(step)} for position, step in enumerate(new.steps)],
     }
 
@@ -217,6 +220,7 @@ def _job(row: Any, its_steps: Sequence[Step]) -> Job:
         fired=None
         if row.schedule_id is None
         else Fired(schedule_id=ScheduleId(row.schedule_id), fire_time=row.fire_time),
+        notify=None if row.notify is None else Notify(**row.notify),
         steps=tuple(its_steps),
     )
 
@@ -239,6 +243,7 @@ def _step(row: Any, its_attempts: Sequence[Attempt]) -> Step:
         run_at=row.run_at,
         started_at=row.started_at,
         finished_at=row.finished_at,
+        held_for=row.held_for,
         attempts=tuple(its_attempts),
     )
 

@@ -5,7 +5,8 @@ from dataclasses import asdict
 from storage import events, steps
 from storage.database import Tx
 from storage.ending import end_attempt, lock_job
-from storage.model import Claim, Outcome, PublicError, StepState, fingerprint
+from storage.fingerprints import fingerprint
+from storage.model import Claim, Outcome, PublicError, StepState
 
 _STILL_HELD = """
 SELECT losses, max_losses FROM steps

@@ -1,15 +1,13 @@
 """What the platform's rows look like to the rest of the code: ids, states and frozen dataclasses. Pure."""
 
-import hashlib
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, NewType
 
-from typeid import TypeID
-from typeid.core.errors import TypeIDException
+from storage.fingerprints import fingerprint, without_ids
+from storage.ids import is_id, new_id
 
 TenantId = NewType("TenantId", str)
 KeyId = NewType("KeyId", str)
@@ -21,28 +19,24 @@ Json = Any  # a JSON value: object, array, string, number, boolean or null
 
 
 def new_tenant_id() -> TenantId:
-    return TenantId(str(TypeID(prefix="ten")))
+    return TenantId(new_id("ten"))
 
 
 def new_key_id() -> KeyId:
-    return KeyId(str(TypeID(prefix="key")))
+    return KeyId(new_id("key"))
 
 
 def new_job_id() -> JobId:
-    return JobId(str(TypeID(prefix="job")))
+    return JobId(new_id("job"))
 
 
 def new_step_id() -> StepId:
-    return StepId(str(TypeID(prefix="stp")))
+    return StepId(new_id("stp"))
 
 
 def is_job_id(text: str) -> bool:
     """Whether the text is the canonical spelling of a job's id."""
-    try:
-        parsed = TypeID.from_string(text)
-    except TypeIDException:
-        return False
-    return parsed.prefix == "job" and str(parsed) == text
+    return is_id(text, "job")
 
 
 class JobState(StrEnum):
@@ -81,11 +75,6 @@ class Outcome(StrEnum):
     CANCELED = "canceled"  # stopped, since its job was canceled or its deadline passed
 
 
-_VARYING = re.compile(
-    r"\b[a-z]+_[0-9a-hjkmnp-tv-z]{26}\b|\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b|\b[0-9a-f]{8,}\b|\d{4,}"
-)
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PublicError:
     """What went wrong, in words that the tenant may read; `code` is stable, `message` says what to do.
@@ -100,12 +89,7 @@ class PublicError:
 
     def __post_init__(self) -> None:
         if not self.fingerprint:
-            object.__setattr__(self, "fingerprint", fingerprint(self.code, _VARYING.sub("#", self.message)))
-
-
-def fingerprint(*reasons: str) -> str:
-    """Twelve hexadecimal digits that stand for these words."""
-    return hashlib.sha256("\0".join(reasons).encode("utf-8", "replace")).hexdigest()[:12]
+            object.__setattr__(self, "fingerprint", fingerprint(self.code, without_ids(self.message)))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -173,6 +157,15 @@ class Fired:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Notify:
+    """Where a job tells of its events, besides its tenant's webhooks; `host` is the URL's, with its port if any."""
+
+    url: str
+    host: str
+    events: Sequence[str]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class NewJob:
     """A job to be written; `priority` is its rank: the lower, the sooner. `deadline_seconds` count from now."""
 
@@ -184,6 +177,7 @@ class NewJob:
     deadline_seconds: float | None = None
     unique: Unique | None = None
     fired: Fired | None = None
+    notify: Notify | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -201,7 +195,8 @@ class Attempt:
 class Step:
     """A step as it stands; `progress` is 0..1, `result` is what its kind returned.
 
-    `failures` and `losses` count since the job was last told to run.
+    `failures` and `losses` count since the job was last told to run. `held_for`: why it may not start before its
+    `run_at`, although its time had come.
     """
 
     id: StepId
@@ -220,6 +215,7 @@ class Step:
     run_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+    held_for: str | None = None
     attempts: Sequence[Attempt] = ()
 
 
@@ -245,6 +241,7 @@ class Job:
     progress: float
     withheld: bool = False
     fired: Fired | None = None
+    notify: Notify | None = None
     steps: Sequence[Step] = field(default_factory=tuple)
 
 

@@ -46,7 +46,7 @@ _RESET_STEPS = """
 UPDATE steps
 SET state = CASE WHEN again.missing = 0 THEN 'queued' ELSE 'waiting' END, waiting_on = again.missing,
     params = COALESCE(%(params)s::jsonb -> steps.name, params), result = NULL, error = NULL, progress = 0,
-    failures = 0, losses = 0, run_at = clock_timestamp(), published_at = NULL, first_started_at = NULL,
+    failures = 0, losses = 0, held_for = NULL, run_at = clock_timestamp(), published_at = NULL, first_started_at = NULL,
     started_at = NULL, finished_at = NULL
 FROM (
   SELECT s.id, (

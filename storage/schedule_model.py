@@ -5,9 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from typeid import TypeID
-from typeid.core.errors import TypeIDException
-
+from storage.ids import is_id, new_id
 from storage.model import JobId, JobState, Json, ScheduleId, TenantId
 
 BEHIND = timedelta(microseconds=1)
@@ -15,16 +13,12 @@ MAX_WAITING = 100  # firings that wait, as many as one pass is shown
 
 
 def new_schedule_id() -> ScheduleId:
-    return ScheduleId(str(TypeID(prefix="sch")))
+    return ScheduleId(new_id("sch"))
 
 
 def is_schedule_id(text: str) -> bool:
     """Whether the text is the canonical spelling of a schedule's id."""
-    try:
-        parsed = TypeID.from_string(text)
-    except TypeIDException:
-        return False
-    return parsed.prefix == "sch" and str(parsed) == text
+    return is_id(text, "sch")
 
 
 class ScheduleState(StrEnum):

@@ -33,7 +33,7 @@ UPDATE steps
 SET state = 'running', attempt = attempt + 1, worker = %(worker)s, slot = %(slot)s, progress = 0,
     started_at = clock_timestamp(),
     first_started_at = COALESCE(first_started_at, clock_timestamp()),
-    error = NULL, lease_until = clock_timestamp() + make_interval(secs => %(lease)s)
+    error = NULL, held_for = NULL, lease_until = clock_timestamp() + make_interval(secs => %(lease)s)
 WHERE tenant_id = %(tenant)s AND id = %(step)s AND job_id = %(job)s AND state = 'queued'
   AND NOT EXISTS (SELECT FROM queues WHERE queues.name = steps.queue AND paused_at IS NOT NULL)
 RETURNING name, kind, attempt, failures, max_attempts, losses, max_losses, params, uses, file_from, stop_when, result,
@@ -127,7 +127,7 @@ def claim(tx: Tx, job_id: JobId, step_id: StepId, *, worker: str, slot: int, lea
         tried_seconds=row.tried_seconds,
         params=row.params,
         input=job_input(job.input),
-        uses=_used(tx, job_id, row.uses),
+        uses=used(tx, job_id, row.uses),
         file_from=row.file_from,
         stop_when=StopWhen(**row.stop_when) if row.stop_when else None,
         kept=row.result,
@@ -224,7 +224,8 @@ def end_stopped(tx: Tx, claim: Claim) -> None:
     end_steps(tx, claim.job_id, canceled_news([claim.name], state, error), ended=1, unmet=1)
 
 
-def _used(tx: Tx, job_id: JobId, names: list[str]) -> tuple[Used, ...]:
+def used(tx: Tx, job_id: JobId, names: list[str]) -> tuple[Used, ...]:
+    """The steps of these names, in the order of the document, with their results."""
     if not names:
         return ()
     rows = tx.sql(_USED, job=job_id, names=names)

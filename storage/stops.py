@@ -17,7 +17,7 @@ WHERE tenant_id = %(tenant)s AND id = %(job)s
 """
 
 _STOP_STEPS = """
-UPDATE steps SET state = %(state)s, error = %(error)s::jsonb, finished_at = clock_timestamp()
+UPDATE steps SET state = %(state)s, error = %(error)s::jsonb, held_for = NULL, finished_at = clock_timestamp()
 WHERE tenant_id = %(tenant)s AND job_id = %(job)s AND state IN ('waiting', 'scheduled', 'queued', 'retrying')
 RETURNING name
 """

@@ -6,9 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import NewType
 
-from typeid import TypeID
-from typeid.core.errors import TypeIDException
-
+from storage.ids import is_id, new_id
 from storage.model import JobId, Json, TenantId
 
 EndpointId = NewType("EndpointId", str)
@@ -18,21 +16,21 @@ WEBHOOKS_CHANNEL = "millrace_webhooks"  # payload: the tenant's id; something is
 
 
 def new_endpoint_id() -> EndpointId:
-    return EndpointId(str(TypeID(prefix="whe")))
+    return EndpointId(new_id("whe"))
 
 
 def new_delivery_id() -> DeliveryId:
-    return DeliveryId(str(TypeID(prefix="dlv")))
+    return DeliveryId(new_id("dlv"))
 
 
 def is_endpoint_id(text: str) -> bool:
     """Whether the text is the canonical spelling of an endpoint's id."""
-    return _is_id(text, "whe")
+    return is_id(text, "whe")
 
 
 def is_delivery_id(text: str) -> bool:
     """Whether the text is the canonical spelling of a delivery's id."""
-    return _is_id(text, "dlv")
+    return is_id(text, "dlv")
 
 
 class EventType(StrEnum):
@@ -92,11 +90,3 @@ class Delivery:
     log: Sequence[Try]
     body: str | None
     ended_at: datetime | None
-
-
-def _is_id(text: str, prefix: str) -> bool:
-    try:
-        parsed = TypeID.from_string(text)
-    except TypeIDException:
-        return False
-    return parsed.prefix == prefix and str(parsed) == text

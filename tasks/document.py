@@ -14,6 +14,7 @@ from tasks import conditions, relations
 from tasks.errors import Flaw, InvalidDocument
 from tasks.flaws import flaws_of, listed, nearest, unknown_fields
 from tasks.names import MAX_STEPS, TEMPLATES, TENANT_KINDS, Kind, Priority
+from tasks.notices import notify_of
 from tasks.params import NAME_PATTERN
 from tasks.spec import JobSpec, StepSpec
 from tasks.values import MAX_FLAWS, escape, storable
@@ -24,7 +25,7 @@ _NAME = re.compile(NAME_PATTERN.removeprefix("^").removesuffix("$"))
 MAX_DEADLINE_SECONDS = 30 * 86_400
 MAX_UNIQUE_KEY = 255
 MAX_TTL_SECONDS = 30 * 86_400
-_FIELDS = ("template", "steps", "priority", "metadata", "deadline_seconds", "unique_key", "unique")
+_FIELDS = ("template", "steps", "priority", "metadata", "deadline_seconds", "unique_key", "unique", "notify")
 STEP_FIELDS = ("kind", "use", "stop_when")
 _STOP_FIELDS = ("condition", "code", "message")
 _CODE = re.compile(r"[a-z][a-z0-9_]{0,63}")
@@ -46,6 +47,7 @@ def parse(document: Any, *, kinds: Mapping[str, Kind] = TENANT_KINDS) -> JobSpec
     metadata = _metadata(document.get("metadata", {}), flaws)
     deadline = _seconds("/deadline_seconds", document.get("deadline_seconds"), MAX_DEADLINE_SECONDS, flaws)
     unique = _unique(document, flaws)
+    notify = notify_of(document.get("notify"), flaws)
     linked = relations.related([spec for spec in specs if spec], steps_at, flaws) if not flaws else []
     if flaws:
         raise InvalidDocument(flaws[:MAX_FLAWS])
@@ -55,6 +57,7 @@ def parse(document: Any, *, kinds: Mapping[str, Kind] = TENANT_KINDS) -> JobSpec
         metadata=metadata,
         deadline_seconds=deadline,
         unique=unique,
+        notify=notify,
     )
 
 

@@ -13,7 +13,8 @@ from pydantic import ValidationError
 from storage import losses, steps, stops
 from storage.database import Tx
 from storage.errors import DatabaseUnavailable, ObjectStoreUnavailable
-from storage.model import Claim, Json, PublicError, fingerprint
+from storage.fingerprints import fingerprint
+from storage.model import Claim, Json, PublicError
 from tasks import conditions
 from tasks.errors import StepFailed, StepIncomplete, StepRetryable
 from tasks.names import Kind

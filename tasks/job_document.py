@@ -64,6 +64,9 @@ class StepDocument(Document):
         int, Field(ge=0, description="how often it has lost its worker; too often, and it fails as poison")
     ]
     progress: Annotated[float, Field(ge=0, le=1)]
+    held_for: Annotated[
+        str | None, Field(description="why it may not start before its run_at, although its time had come")
+    ]
     attempts: list[AttemptDocument]
     result: Any
     error: ErrorDocument | None
@@ -88,6 +91,13 @@ class FiredDocument(Document):
     fire_time: datetime
 
 
+class NotifyDocument(Document):
+    """Where the job tells of its events, besides its tenant's webhooks."""
+
+    url: str
+    events: list[str]
+
+
 class JobSummary(Document):
     """A job in a listing."""
 
@@ -105,6 +115,7 @@ class JobSummary(Document):
     stopping: Annotated[JobState | None, Field(description="how it will end once its running steps have stopped")]
     timings: Timings
     schedule: Annotated[FiredDocument | None, Field(description="null: no schedule has submitted it")]
+    notify: NotifyDocument | None
     links: Links
 
 
@@ -144,6 +155,7 @@ def _summary(job: Job, public_url: str) -> dict[str, Any]:
         "stopping": job.stopping,
         "timings": _timings(job.created_at, job.started_at, job.finished_at),
         "schedule": job.fired and FiredDocument(id=job.fired.schedule_id, fire_time=job.fired.fire_time),
+        "notify": job.notify and NotifyDocument(url=job.notify.url, events=list(job.notify.events)),
         "links": Links(self=at, events=f"{at}/events"),
     }
 
@@ -156,6 +168,7 @@ def _step(job: Job, step: Step, public_url: str) -> StepDocument:
         use=list(step.uses),
         losses=step.losses,
         progress=round(step.progress, 4),
+        held_for=step.held_for,
         attempts=[
             AttemptDocument(
                 number=attempt.number,

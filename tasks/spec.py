@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from storage.model import StopWhen, Unique
+from storage.model import Notify, StopWhen, Unique
 from tasks.errors import Flaw, InvalidDocument
 from tasks.names import Kind, Priority
 from tasks.values import escape
@@ -37,6 +37,7 @@ class JobSpec:
     metadata: Mapping[str, Any]
     deadline_seconds: float | None = None
     unique: Unique | None = None
+    notify: Notify | None = None
 
     @property
     def file_step(self) -> str | None:

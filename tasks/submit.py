@@ -81,6 +81,7 @@ def _new(spec: JobSpec, job_id: JobId, file: JobInput | None, fired: Fired | Non
         deadline_seconds=spec.deadline_seconds,
         unique=spec.unique,
         fired=fired,
+        notify=spec.notify,
     )
 
 

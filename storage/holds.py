@@ -1,0 +1,50 @@
+"""Steps that may not start yet although their time has come: looked at before they are claimed, and put off."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from storage import events, steps
+from storage.database import Tx
+from storage.model import JobId, Json, StepId, Used
+
+SOON_SECONDS = 1.0  # the relay looks by itself as often as this
+
+_LOOK = """
+SELECT params, uses FROM steps
+WHERE tenant_id = %(tenant)s AND id = %(step)s AND job_id = %(job)s AND state = 'queued'
+"""
+
+# No lock on the job is needed: one row, and nothing of the job depends on it.
+_HOLD = """
+UPDATE steps
+SET state = 'scheduled', run_at = clock_timestamp() + make_interval(secs => %(seconds)s), published_at = NULL,
+    held_for = %(reason)s
+WHERE tenant_id = %(tenant)s AND id = %(step)s AND job_id = %(job)s AND state = 'queued'
+"""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Queued:
+    """What a step that may run asks for."""
+
+    params: Json
+    uses: Sequence[str]
+
+
+def look(tx: Tx, job_id: JobId, step_id: StepId) -> Queued | None:
+    """The step as it is queued; None if it is not, or not any more."""
+    row = tx.sql(_LOOK, job=job_id, step=step_id).one_or_none()
+    return None if row is None else Queued(params=row.params, uses=tuple(row.uses))
+
+
+def used_by(tx: Tx, job_id: JobId, queued: Queued) -> Sequence[Used]:
+    """The finished steps that it uses, with their results."""
+    return steps.used(tx, job_id, list(queued.uses))
+
+
+def hold(tx: Tx, job_id: JobId, step_id: StepId, *, seconds: float, reason: str) -> bool:
+    """Put a queued step off, which counts as no attempt; `reason` is shown to its owner. False if it is not queued."""
+    held = bool(tx.sql(_HOLD, job=job_id, step=step_id, seconds=seconds, reason=reason).rowcount)
+    if held and seconds < SOON_SECONDS:
+        events.announce_ready(tx)
+    return held
