@@ -8,14 +8,11 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from starlette.routing import compile_path
 
-from api import schedule_openapi
+from api import job_openapi, listen_openapi, schedule_openapi, webhook_openapi
+from api.job_openapi import REF, plain
 from api.operating import ReplayRequest
 from api.schemas import EventDocument, Problem, RetryRequest
-from storage.model import UniqueMode
-from tasks.conditions import MAX_TEXT
-from tasks.document import MAX_DEADLINE_SECONDS, MAX_STOP_MESSAGE, MAX_TTL_SECONDS, MAX_UNIQUE_KEY
-from tasks.names import MAX_STEPS, TEMPLATES, TENANT_KINDS, Kind, Priority
-from tasks.params import NAME_PATTERN
+from tasks.names import TENANT_KINDS, Kind
 
 Responses = dict[int | str, dict[str, Any]]
 
@@ -140,21 +137,17 @@ def install(app: FastAPI, kinds: Mapping[str, Kind] = TENANT_KINDS) -> None:
             schemas.pop("HTTPValidationError", None)
             schemas.pop("ValidationError", None)
             schemas |= {
-                model.__name__: _plain(model.model_json_schema(ref_template=_REF), schemas)
-                for model in (Problem, EventDocument, RetryRequest, ReplayRequest)
+                model.__name__: plain(model.model_json_schema(ref_template=REF), schemas)
+                for model in (Problem, EventDocument, RetryRequest, ReplayRequest, *listen_openapi.DOCUMENTS)
             }
-            schemas |= _request_schemas(kinds, schemas)
-            schemas |= {
-                name: _plain(schema, schemas) for name, schema in schedule_openapi.request_schemas(_REF).items()
-            }
-            schemas["StepDocument"]["properties"]["result"] = _result_schema(kinds, schemas)
+            schemas |= job_openapi.request_schemas(kinds, schemas)
+            for noun in (schedule_openapi, webhook_openapi):
+                schemas |= {name: plain(schema, schemas) for name, schema in noun.request_schemas(REF).items()}
+            schemas["StepDocument"]["properties"]["result"] = job_openapi.result_schema(kinds, schemas)
             app.openapi_schema = made
         return app.openapi_schema
 
     app.openapi = document  # type: ignore[method-assign]  # FastAPI's documented way to extend the document
-
-
-_REF = "#/components/schemas/{model}"
 
 
 def _forget_null(made: dict[str, Any]) -> None:
@@ -163,119 +156,3 @@ def _forget_null(made: dict[str, Any]) -> None:
         for parameter in operation.get("parameters", ()):
             options = [option for option in parameter["schema"].pop("anyOf", ()) if option != {"type": "null"}]
             parameter["schema"] |= options[0] if options else {}
-
-
-def _plain(schema: dict[str, Any], components: dict[str, Any]) -> dict[str, Any]:
-    """The schema with its own definitions moved to the document's components."""
-    for name, definition in schema.pop("$defs", {}).items():
-        components[name] = definition
-    return schema
-
-
-def _request_schemas(kinds: Mapping[str, Kind], components: dict[str, Any]) -> dict[str, Any]:
-    steps = {f"Step.{kind.name}": _step_schema(kind, components) for kind in kinds.values()}
-    job = {
-        "type": "object",
-        "description": "What to do: either steps or a template.",
-        "additionalProperties": False,
-        "properties": {
-            "steps": {
-                "type": "object",
-                "description": "Steps by name; a step starts when every step in its `use` has succeeded.",
-                "minProperties": 1,
-                "maxProperties": MAX_STEPS,
-                "propertyNames": {"pattern": NAME_PATTERN},
-                "additionalProperties": {"$ref": "#/components/schemas/StepRequest"},
-            },
-            "template": {"type": "string", "enum": list(TEMPLATES)},
-            "priority": {"type": "string", "enum": [priority.value for priority in Priority], "default": "normal"},
-            "metadata": {"type": "object", "description": "Yours; comes back in the job's document."},
-            "deadline_seconds": {
-                "type": "number",
-                "exclusiveMinimum": 0,
-                "maximum": MAX_DEADLINE_SECONDS,
-                "description": "What is not done by then is not begun any more: the job ends as expired.",
-            },
-            "unique_key": {
-                "type": "string",
-                "minLength": 1,
-                "maxLength": MAX_UNIQUE_KEY,
-                "description": "No second job with the same key, for as long as `unique` says.",
-            },
-            "unique": {
-                "description": "Until the job starts, until it ends (default), or for a time from its acceptance on.",
-                "oneOf": [
-                    {"type": "string", "enum": [UniqueMode.WHILE_QUEUED.value, UniqueMode.WHILE_ACTIVE.value]},
-                    {
-                        "type": "object",
-                        "additionalProperties": False,
-                        "required": ["ttl_seconds"],
-                        "properties": {
-                            "ttl_seconds": {"type": "number", "exclusiveMinimum": 0, "maximum": MAX_TTL_SECONDS}
-                        },
-                    },
-                ],
-            },
-        },
-        "dependentRequired": {"unique": ["unique_key"]},
-        "oneOf": [{"required": ["steps"]}, {"required": ["template"]}],
-        "example": {"template": next(iter(TEMPLATES))},
-    }
-    step = {
-        "oneOf": [{"$ref": _REF.format(model=name)} for name in steps],
-        "discriminator": {
-            "propertyName": "kind",
-            "mapping": {kind.name: _REF.format(model=f"Step.{kind.name}") for kind in kinds.values()},
-        },
-    }
-    return {**steps, "StepRequest": step, "JobRequest": job}
-
-
-def _result_schema(kinds: Mapping[str, Kind], components: dict[str, Any]) -> dict[str, Any]:
-    """What a step may return: by kind where the kind says so, otherwise anything."""
-    told = {f"Result.{kind.name}": kind.result for kind in kinds.values() if kind.result is not None}
-    for name, model in told.items():
-        components[name] = _plain(model.model_json_schema(ref_template=_REF, mode="serialization"), components)
-    return {
-        "title": "Result",
-        "description": "Null until the step has succeeded, or what is done so far of one that is retrying. `outputs` "
-        "lists the files that it made: {name, bytes, content_type, href, …}.",
-        "anyOf": [*({"$ref": _REF.format(model=name)} for name in told), {}],
-    }
-
-
-def _step_schema(kind: Kind, components: dict[str, Any]) -> dict[str, Any]:
-    schema = _plain(kind.params.model_json_schema(ref_template=_REF), components)
-    own = {
-        "kind": {"type": "string", "const": kind.name},
-        "use": {
-            "type": "array",
-            "items": {"type": "string", "pattern": NAME_PATTERN},
-            "uniqueItems": True,
-            "description": "Names of steps of this job that must have succeeded before.",
-        },
-        "stop_when": {
-            "description": "A condition on this step's result that ends the job as failed and withholds its outputs, "
-            "such as `moderation.nsfw > 0.8`; or an object with the code and the message of the error.",
-            "oneOf": [
-                {"type": "string", "minLength": 1, "maxLength": MAX_TEXT},
-                {
-                    "type": "object",
-                    "additionalProperties": False,
-                    "required": ["condition"],
-                    "properties": {
-                        "condition": {"type": "string", "minLength": 1, "maxLength": MAX_TEXT},
-                        "code": {"type": "string", "pattern": "^[a-z][a-z0-9_]{0,63}$"},
-                        "message": {"type": "string", "minLength": 1, "maxLength": MAX_STOP_MESSAGE},
-                    },
-                },
-            ],
-        },
-    }
-    return {
-        **schema,
-        "title": kind.name,
-        "description": kind.summary,
-        "properties": own | schema.get("properties", {}),
-        "required": ["kind", *schema.get("required", [])],
-    }

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -11,6 +11,9 @@ from scheduler import pools
 from scheduler.errors import ConfigurationError
 from storage import settings as storage_settings
 from storage.objects import settings as objects_settings
+from storage.sealing import Keyring, keyring_from_env
+from tasks import outbound_settings
+from tasks.addresses import Rules
 
 # What Sentry takes as a name of an environment: its server refuses others.
 _ENVIRONMENT = re.compile(r"(?!None$)[^\s/]{1,64}")
@@ -22,6 +25,19 @@ class SentrySettings:
 
     dsn: str
     environment: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WebhookSettings:
+    """How webhooks are delivered: links in them begin with `public_url`, and without a keyring none is delivered.
+
+    `rules` opens what is forbidden otherwise; `nameservers` ("address:port") are asked instead of the system's.
+    """
+
+    keyring: Keyring | None
+    public_url: str
+    rules: Rules
+    nameservers: Sequence[str]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,14 +55,16 @@ class SchedulerSettings:
     pools: Path
     schedules: Path | None
     sentry: SentrySettings | None
+    webhooks: WebhookSettings
 
 
 def from_env(env: Mapping[str, str]) -> SchedulerSettings:
     """Read DATABASE_URL, STORAGE_URL and AWS_*, CELERY_BROKER_URL, LOG_LEVEL (default INFO), LEASE_SECONDS (30),
     POOLS_DIR (deploy/k8s/pools), SCHEDULES_FILE (none),
-    SENTRY_DSN (none), SENTRY_ENVIRONMENT (production).
+    SENTRY_DSN (none), SENTRY_ENVIRONMENT (production), SECRET_KEY and SECRET_KEY_FALLBACKS (none), PUBLIC_URL (none),
+    OUTBOUND_ALLOW (none), OUTBOUND_NAMESERVERS (the system's).
 
-    Raises ConfigurationError, of this package or of storage, with one line that names the variable.
+    Raises ConfigurationError, of this package, of storage or of tasks, with one line that names the variable.
     """
     if not env.get("CELERY_BROKER_URL"):
         raise ConfigurationError("CELERY_BROKER_URL is not set; it looks like redis://:password@host:6379/0")
@@ -61,6 +79,20 @@ def from_env(env: Mapping[str, str]) -> SchedulerSettings:
         pools=_pools(env.get("POOLS_DIR")),
         schedules=schedules_file(env),
         sentry=sentry_from_env(env),
+        webhooks=webhooks_from_env(env),
+    )
+
+
+def webhooks_from_env(env: Mapping[str, str]) -> WebhookSettings:
+    """Read what deliveries need. Raises ConfigurationError, of this package, of storage or of tasks."""
+    public_url = env.get("PUBLIC_URL", "").rstrip("/")
+    if public_url and not public_url.startswith(("http://", "https://")):
+        raise ConfigurationError(f"PUBLIC_URL must begin with http:// or https://, not {public_url!r}")
+    return WebhookSettings(
+        keyring=keyring_from_env(env),
+        public_url=public_url,
+        rules=outbound_settings.rules(env),
+        nameservers=outbound_settings.nameservers(env),
     )
 
 

@@ -81,6 +81,10 @@ class IdempotencyMismatch(StorageError):
     """This Idempotency-Key was used before, for another payload."""
 
 
+class SecretNameTaken(StorageError):
+    """The tenant has a secret of the name, which the message says."""
+
+
 class SecretUnreadable(StorageError):
     """A sealed value cannot be opened: the key that sealed it is not here, or the row was tampered with."""
 

@@ -10,7 +10,7 @@ from storage.model import JobId, Json, StepId, Used
 SOON_SECONDS = 1.0  # the relay looks by itself as often as this
 
 _LOOK = """
-SELECT params, uses FROM steps
+SELECT name, params, uses FROM steps
 WHERE tenant_id = %(tenant)s AND id = %(step)s AND job_id = %(job)s AND state = 'queued'
 """
 
@@ -27,6 +27,7 @@ WHERE tenant_id = %(tenant)s AND id = %(step)s AND job_id = %(job)s AND state = 
 class Queued:
     """What a step that may run asks for."""
 
+    name: str
     params: Json
     uses: Sequence[str]
 
@@ -34,7 +35,7 @@ class Queued:
 def look(tx: Tx, job_id: JobId, step_id: StepId) -> Queued | None:
     """The step as it is queued; None if it is not, or not any more."""
     row = tx.sql(_LOOK, job=job_id, step=step_id).one_or_none()
-    return None if row is None else Queued(params=row.params, uses=tuple(row.uses))
+    return None if row is None else Queued(name=row.name, params=row.params, uses=tuple(row.uses))
 
 
 def used_by(tx: Tx, job_id: JobId, queued: Queued) -> Sequence[Used]:

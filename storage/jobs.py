@@ -160,6 +160,16 @@ def filenames(tx: Tx, job_ids: Sequence[JobId]) -> dict[JobId, str]:
     return {JobId(row.id): row.filename for row in rows if row.filename is not None}
 
 
+def facts(tx: Tx, job_id: JobId) -> Json:
+    """What expressions may say of the job: {id, metadata, created_at, input}; null if the tenant has no such job."""
+    asked = select(jobs.c.metadata, jobs.c.created_at, jobs.c.input)
+    row = tx.execute(asked.where(jobs.c.tenant_id == tx.tenant_id, jobs.c.id == job_id)).one_or_none()
+    if row is None:
+        return None
+    file = row.input and {name: row.input[name] for name in ("filename", "content_type", "bytes")}
+    return {"id": job_id, "metadata": row.metadata, "created_at": row.created_at.isoformat(), "input": file}
+
+
 def is_terminal(tx: Tx, job_id: JobId) -> bool | None:
     """Whether the job has ended; None if the tenant has no such job."""
     found = tx.execute(select(jobs.c.finished_at).where(jobs.c.tenant_id == tx.tenant_id, jobs.c.id == job_id))

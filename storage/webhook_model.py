@@ -8,6 +8,7 @@ from typing import NewType
 
 from storage.ids import is_id, new_id
 from storage.model import JobId, Json, TenantId
+from storage.sealing import Sealed
 
 EndpointId = NewType("EndpointId", str)
 DeliveryId = NewType("DeliveryId", str)
@@ -58,6 +59,59 @@ class DeliveryState(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class NewEndpoint:
+    """What is told of events, and where: without a `url` a developer listens, for `listening_seconds` at first.
+
+    `sealed` are its signing secrets (storage.webhooks.seal). With a `disabled_reason` it begins disabled.
+    """
+
+    id: EndpointId
+    url: str | None
+    types: Sequence[EventType]
+    description: str = ""
+    ed25519: bool = False
+    sealed: Sealed | None = None
+    disabled_reason: str | None = None
+    listening_seconds: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Endpoint:
+    """A webhook as it stands: `failing_since` is its first failure since `delivered_at`, its last success."""
+
+    tenant_id: TenantId
+    id: EndpointId
+    url: str | None
+    description: str
+    types: Sequence[EventType]
+    ed25519: bool
+    sealed: Sealed | None
+    disabled_at: datetime | None
+    disabled_reason: str | None
+    failing_since: datetime | None
+    delivered_at: datetime | None
+    listening_until: datetime | None
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SigningSecret:
+    """`whsec_…`, and until when it signs; None: it is the current one."""
+
+    secret: str
+    until: datetime | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SigningSecrets:
+    """What signs an endpoint's messages: the newest secret first, and the key of a pair (`whsk_…`), if it has one."""
+
+    secrets: Sequence[SigningSecret]
+    key: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Try:
     """One try at a delivery: what was answered, or why there was no answer."""
 
@@ -90,3 +144,17 @@ class Delivery:
     log: Sequence[Try]
     body: str | None
     ended_at: datetime | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Claimed:
+    """A delivery that is tried now by whoever holds its newest `claim`; `endpoint` is None for a job's `notify`."""
+
+    delivery: Delivery
+    claim: int
+    endpoint: Endpoint | None
+
+    @property
+    def url(self) -> str:
+        """Where it goes; empty for a listener."""
+        return (self.delivery.url if self.endpoint is None else self.endpoint.url) or ""

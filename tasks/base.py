@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
+from dataclasses import replace
 from importlib import import_module
 from typing import Any, TypeVar
 
@@ -24,8 +25,10 @@ from storage.model import Claim, JobId, Json, PublicError, StepId, TenantId
 from tasks import ends
 from tasks.ends import End
 from tasks.errors import StepFailed, StepIncomplete, StepRetryable, TasksError
+from tasks.gate import passing
 from tasks.limits import memory_limited
 from tasks.names import Kind, Retry
+from tasks.passage import Passage
 from tasks.process import Process, is_handing_back
 from tasks.work import Addition, Work
 
@@ -66,12 +69,26 @@ def perform(
     `run` stands in for the kind's own function in tests. Raises StepUnsuccessful after the rows are written, for
     Celery's events, and DatabaseUnavailable if the step could not even be claimed: then its hint is sent again.
     """
+    with passing(process, kind, tenant, job, step) as passage:
+        if passage is not None:
+            _work_on(process, kind, tenant, job, step, run, passage)
+
+
+def _work_on(
+    process: Process,
+    kind: Kind,
+    tenant: TenantId,
+    job: JobId,
+    step: StepId,
+    run: Run | None,
+    passage: Passage,
+) -> None:
     claim = None if is_handing_back() else _patiently(step, lambda: _claim(process, tenant, job, step))
     if claim is None:
         log.info("step.not_claimed step=%s", step)
         return
     try:
-        end, error = _attempt(process, kind, run, claim)
+        end, error = _attempt(process, kind, run, claim, passage)
         try:
             _write(process, claim, end)
         except SoftTimeLimitExceeded:  # it fell into the writing, of work that is done
@@ -115,7 +132,9 @@ def _claim(process: Process, tenant: TenantId, job: JobId, step: StepId) -> Clai
         )
 
 
-def _attempt(process: Process, kind: Kind, run: Run | None, claim: Claim) -> tuple[End, PublicError | None]:
+def _attempt(
+    process: Process, kind: Kind, run: Run | None, claim: Claim, passage: Passage
+) -> tuple[End, PublicError | None]:
     """Run the kind's function; returns how the step ends, and the error if any."""
     began = time.monotonic()
     try:
@@ -127,15 +146,17 @@ def _attempt(process: Process, kind: Kind, run: Run | None, claim: Claim) -> tup
     additions: list[Addition] = []
     try:
         limit = memory_limited(kind.memory_mib) if process.is_child else nullcontext()
-        with Work(process, claim, additions) as work, limit:
-            result = ends.checked(kind, function(work, kind.params.model_validate_json(json.dumps(claim.params))))
+        params = kind.params.model_validate_json(json.dumps(claim.params))
+        kind = replace(kind, retry=kind.policy(params))
+        with Work(process, claim, additions, passage) as work, limit:
+            result = ends.checked(kind, function(work, params))
         return ends.done(claim, result, additions)
     except LeaseLost:
         raise
     except JobStopping:
         return End(write=lambda tx: steps.end_stopped(tx, claim)), None
     except StepFailed as exc:
-        return ends.for_good(claim, ends.public(exc.code, exc.message))
+        return ends.for_good(claim, ends.public(exc.code, exc.message, exc.reason))
     except StepIncomplete as exc:
         return ends.in_part(kind, claim, exc, additions, ran=time.monotonic() - began)
     except ObjectMissing:

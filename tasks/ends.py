@@ -76,7 +76,7 @@ def reason(kind: Kind, claim: Claim, exc: Exception) -> tuple[PublicError, float
     """What is told of an error after which another try may help, and the wish of a third party for its time."""
     match exc:
         case StepRetryable():
-            return public(exc.code, exc.message), exc.after_seconds
+            return public(exc.code, exc.message, exc.reason), exc.after_seconds
         case ObjectStoreUnavailable() | DatabaseUnavailable():
             log.warning("step.storage_unavailable step=%s", claim.step_id, exc_info=exc)
             return PublicError(code="storage_unavailable", message="the platform's storage did not answer"), None
@@ -158,5 +158,7 @@ def checked(kind: Kind, result: Json) -> Json:
     return storable(result)
 
 
-def public(code: str, message: str) -> PublicError:
-    return PublicError(code=storable(code)[:100], message=storable(message)[:MAX_MESSAGE])
+def public(code: str, message: str, reason: str = "") -> PublicError:
+    """The error as a row can carry it; `reason` stands for it, instead of the message, where errors are grouped."""
+    group = fingerprint(code, reason) if reason else ""
+    return PublicError(code=storable(code)[:100], message=storable(message)[:MAX_MESSAGE], fingerprint=group)

@@ -28,22 +28,30 @@ class InvalidDocument(TasksError):
 
 
 class StepFailed(TasksError):
-    """The step cannot succeed, however often it is tried; `message` is public."""
+    """The step cannot succeed, however often it is tried; `message` is public.
 
-    def __init__(self, code: str, message: str) -> None:
+    `reason` is the same for failures that belong together, where messages differ; empty: the message says it.
+    """
+
+    def __init__(self, code: str, message: str, *, reason: str = "") -> None:
         super().__init__(message)
         self.code = code
         self.message = message
+        self.reason = reason
 
 
 class StepRetryable(TasksError):
-    """The step did not succeed now and may later; `message` is public, `after_seconds` a wish of the third party."""
+    """The step did not succeed now and may later; `message` is public, `after_seconds` a wish of the third party.
 
-    def __init__(self, code: str, message: str, *, after_seconds: float | None = None) -> None:
+    `reason` as that of StepFailed.
+    """
+
+    def __init__(self, code: str, message: str, *, after_seconds: float | None = None, reason: str = "") -> None:
         super().__init__(message)
         self.code = code
         self.message = message
         self.after_seconds = after_seconds
+        self.reason = reason
 
 
 class StepIncomplete(StepRetryable):
@@ -52,6 +60,38 @@ class StepIncomplete(StepRetryable):
     def __init__(self, code: str, message: str, *, result: Json) -> None:
         super().__init__(code, message)
         self.result = result
+
+
+class OutboundRefused(TasksError):
+    """A request to somebody else is not sent, however often it is asked for; `message` is public.
+
+    `code`: url_invalid, method_forbidden, header_forbidden, address_forbidden, redirect_forbidden, too_many_redirects.
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+
+class OutboundTooLarge(TasksError):
+    """Somebody else answers with more than is taken, as sent or as unpacked; `message` is public."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class OutboundFailed(TasksError):
+    """A request to somebody else got no whole answer and may get one later; `message` is public.
+
+    `code`: name_not_resolved, connect_failed, tls_failed, timed_out, connection_lost, protocol_error.
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
 
 
 class BackfillTooLarge(TasksError):

@@ -1,6 +1,6 @@
 """The vocabulary: kinds of work, their parameters and limits, queues, priorities, templates. Pure."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from importlib.metadata import EntryPoint, entry_points
@@ -8,8 +8,10 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from tasks import call_params, fetch_params
 from tasks.analysis import Analysis
-from tasks.params import Echo, Feature, HttpCall, ImageAnalyze, ImageResize
+from tasks.errors import Flaw
+from tasks.params import Echo, Feature, ImageAnalyze, ImageResize
 from tasks.params import Params as Params  # for kinds of other packages
 
 MAX_STEPS = 100
@@ -77,9 +79,13 @@ class Kind:
     run: str
     queue: Queue = Queue.DEFAULT
     needs_file: bool = False  # works on a picture or another file: the job's input, or an output of the step it uses
-    makes_files: bool = False  # has outputs that later steps may work on
+    no_files: tuple[str, ...] = ()  # media types of what is none for it, such as web pages: not fetched by URL for it
+    makes_files: bool = False  # has outputs that later steps may work on,
+    makes_files_if: Callable[[Any], bool] | None = None  # or has them by its parameters
+    calls_url: bool = False  # its parameter `url` leads to a third party: budgets hold, see tasks.gate
     retry: Retry = Retry()
     retry_by_code: Mapping[str, Retry] = field(default_factory=dict)
+    retry_of: Callable[[Any], Retry] | None = None  # by its parameters, instead of `retry`
     max_losses: int = 3  # of its worker: then the step is taken for what kills them
     soft_time_limit: int = 540
     time_limit: int = 600
@@ -90,13 +96,24 @@ class Kind:
     tells: Callable[[Any], frozenset[str]] | None = None  # the fields of the result, from the parameters
     for_platform: bool = False  # housekeeping: no tenant may ask for it
     focus: Callable[[Any], frozenset[str]] = _nothing  # fields of an analysis of the same file that it must be given
+    flaws: Callable[[Any, Collection[str], str], Iterable[Flaw]] | None = None  # of (parameters, use, pointer)
     schedules: Sequence[Mapping[str, Any]] = ()
+
+    def makes(self, params: Any) -> bool:
+        """Whether a step with these parameters has outputs that later steps may work on."""
+        return self.makes_files or (self.makes_files_if is not None and self.makes_files_if(params))
+
+    def policy(self, params: Any) -> Retry:
+        """When a step with these parameters is tried again."""
+        return self.retry if self.retry_of is None else self.retry_of(params)
 
 
 def _told_by_analysis(params: ImageAnalyze) -> frozenset[str]:
     always = Analysis.model_fields.keys() - set(Feature)
     return frozenset(always | {feature.value for feature in params.features})
 
+
+_WEB_PAGES = ("application/xhtml+xml", "text/html")  # a login page, say, in a picture's place
 
 _BUILT_IN = (
     Kind(
@@ -106,6 +123,7 @@ _BUILT_IN = (
         run="tasks.resize:run",
         queue=Queue.IMAGES,
         needs_file=True,
+        no_files=_WEB_PAGES,
         makes_files=True,
         soft_time_limit=110,
         time_limit=120,
@@ -120,6 +138,7 @@ _BUILT_IN = (
         prepare="tasks.vision.models:preload",
         queue=Queue.AI,
         needs_file=True,
+        no_files=_WEB_PAGES,
         soft_time_limit=280,  # a page of small print takes a minute to read
         time_limit=300,
         retry_by_code={code: Retry(max_attempts=1) for code in ("feature_not_installed", "answer_too_large")},
@@ -129,12 +148,27 @@ _BUILT_IN = (
     ),
     Kind(
         name="http.call",
-        summary="Posts JSON to a third party.",
-        params=HttpCall,
+        summary="Calls a third party.",
+        params=call_params.HttpCall,
         run="tasks.call:run",
         queue=Queue.CALLS,
+        makes_files_if=call_params.makes_files,
+        calls_url=True,
+        retry_of=lambda params: Retry(max_attempts=params.max_attempts, deadline_seconds=params.deadline_seconds),
+        tells=lambda params: frozenset({"status", "headers", "outputs" if call_params.makes_files(params) else "body"}),
+        flaws=call_params.flaws,
+    ),
+    Kind(
+        name="input.fetch",
+        summary="Fetches a file from a URL.",
+        params=fetch_params.InputFetch,
+        run="tasks.fetch:run",
+        queue=Queue.CALLS,
+        makes_files=True,
+        calls_url=True,
         retry=Retry(max_attempts=5),
-        tells=lambda _: frozenset({"status", "body"}),
+        tells=lambda _: frozenset({"status", "outputs", "redirected_to"}),
+        flaws=fetch_params.flaws,
     ),
     Kind(
         name="echo",

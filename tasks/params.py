@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, HttpUrl, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class Params(BaseModel):
@@ -110,13 +110,3 @@ class ImageAnalyze(Params):
         if len(set(self.features)) < len(self.features):
             raise ValueError("a feature stands there twice")
         return self
-
-
-class HttpCall(Params):
-    """Posts JSON to a URL whose host the operator has allowed (OUTBOUND_ALLOW)."""
-
-    url: HttpUrl
-    body: Annotated[Any, Field(description="what to post; default: the job's id and the results of the steps used")] = (
-        None
-    )
-    timeout_seconds: Annotated[float, Field(gt=0, le=60)] = 10.0

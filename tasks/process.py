@@ -5,7 +5,6 @@ import os
 import secrets
 import shutil
 import socket
-import ssl
 import tempfile
 import threading
 import time
@@ -15,6 +14,8 @@ from pathlib import Path
 from storage.database import Database
 from storage.objects.blocking import Blocking
 from storage.objects.stores import open_objects
+from tasks.budget import Budget
+from tasks.outbound import Waiting
 from tasks.settings import WorkerSettings
 
 SCRATCH = "millrace-worker-"
@@ -33,7 +34,8 @@ class Process:
     worker: str
     database: Database
     objects: Blocking
-    tls: ssl.SSLContext
+    outbound: Waiting
+    budget: Budget
     scratch: Path
     is_child: bool = False
 
@@ -45,7 +47,8 @@ def open_process(settings: WorkerSettings, worker: str, *, is_child: bool = Fals
         worker=worker,
         database=Database(settings.database),
         objects=Blocking(open_objects(settings.objects)),
-        tls=ssl.create_default_context(),
+        outbound=Waiting(settings.outbound, nameservers=settings.nameservers),
+        budget=Budget(settings.cache_url, settings.call_limits),
         scratch=scratch_folder(worker),
         is_child=is_child,
     )

@@ -15,7 +15,7 @@ def related(specs: Sequence[StepSpec], at: str, flaws: list[Flaw]) -> list[StepS
 
     `at` is the pointer of their object.
     """
-    makers = {spec.name for spec in specs if spec.kind.makes_files}
+    makers = {spec.name for spec in specs if spec.kind.makes(spec.checked)}
     linked = [replace(spec, file_from=next((name for name in spec.use if name in makers), None)) for spec in specs]
     flaws += _all_flaws(linked, at)
     return linked
@@ -32,7 +32,7 @@ def _all_flaws(specs: Sequence[StepSpec], at: str) -> list[Flaw]:
 
 
 def _flaws(spec: StepSpec, by_name: Mapping[str, StepSpec], at: str) -> Iterator[Flaw]:
-    makers = [name for name in spec.use if by_name[name].kind.makes_files]
+    makers = [name for name in spec.use if by_name[name].kind.makes(by_name[name].checked)]
     if spec.kind.needs_file and len(makers) > 1:
         detail = (
             f"a step of kind {spec.kind.name} uses at most one step that makes files, and works on its largest one; "
@@ -40,6 +40,8 @@ def _flaws(spec: StepSpec, by_name: Mapping[str, StepSpec], at: str) -> Iterator
         )
         yield Flaw(pointer=f"{at}/use", detail=detail)
         return
+    if spec.kind.flaws is not None:
+        yield from spec.kind.flaws(spec.checked, spec.use, at)
     for feature in sorted(spec.kind.focus(spec.checked)):
         if not any(_tells(by_name[name], feature) and by_name[name].file_from == spec.file_from for name in spec.use):
             detail = (

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Mapping
 from functools import partial
 
-from storage import firings, idempotency, retention, unique
+from storage import deliveries, firings, idempotency, retention, unique, webhooks
 from storage.database import PlatformTx
 from storage.model import JobState, Json
 from tasks.params import Params
@@ -14,6 +14,8 @@ BATCH = 100
 UNIQUE_SECONDS = 30 * 86_400.0  # the longest time for which a unique key can be asked
 WORK_SECONDS = 450.0  # well within the kind's time limit
 FIRING_SECONDS = 30 * 86_400.0
+DELIVERY_SECONDS = 30 * 86_400.0
+LISTENER_SECONDS = 3600.0  # after it went away
 
 
 def run(work: Work, params: Params) -> Json:
@@ -27,6 +29,8 @@ def run(work: Work, params: Params) -> Json:
         "idempotency_keys": partial(idempotency.forget_old, limit=BATCH),
         "unique_keys": partial(unique.forget_old, older_than_seconds=UNIQUE_SECONDS, limit=BATCH),
         "firings": partial(firings.forget_old, older_than_seconds=FIRING_SECONDS, limit=BATCH),
+        "deliveries": partial(deliveries.forget_old, older_than_seconds=DELIVERY_SECONDS, limit=BATCH),
+        "listeners": partial(webhooks.forget_listeners, older_than_seconds=LISTENER_SECONDS, limit=BATCH),
         "jobs": partial(_delete_jobs, kept_seconds=kept_seconds),
     }
     return {"deleted": {what: _all(work, ask, end) for what, ask in asks.items()}}

@@ -94,7 +94,7 @@ def _steps(spec: JobSpec) -> list[NewStep]:
             queue=step.kind.queue.value,
             params=dict(step.params),
             uses=step.use,
-            max_attempts=step.kind.retry.max_attempts,
+            max_attempts=step.kind.policy(step.checked).max_attempts,
             max_losses=step.kind.max_losses,
             file_from=step.file_from,
             stop_when=step.stop_when,

@@ -13,6 +13,7 @@ from storage.errors import DatabaseUnavailable, StorageError
 from storage.keys import attempt_prefix, output_key
 from storage.model import Claim, Json, Used
 from tasks.errors import StepFailed
+from tasks.passage import Passage
 from tasks.process import Process
 from tasks.values import storable
 
@@ -33,9 +34,12 @@ class Source:
 class Work:
     """One attempt at a step. Use as a context manager: its local files live until the block ends."""
 
-    def __init__(self, process: Process, claim: Claim, additions: list[Addition]) -> None:
+    def __init__(
+        self, process: Process, claim: Claim, additions: list[Addition], passage: Passage | None = None
+    ) -> None:
         self.process = process
         self.claim = claim
+        self.passage = passage or Passage()
         self._additions = additions  # the caller's, who writes them
         self._has_saved = False
         process.scratch.mkdir(mode=0o700, exist_ok=True)
@@ -69,6 +73,20 @@ class Work:
             raise StepFailed(
                 "file_too_large", f"the file has {size} bytes; this kind of step takes at most {max_bytes}"
             )
+        self.process.objects.download(key, source.path)
+        return source
+
+    @property
+    def folder(self) -> Path:
+        """A folder on local disk of this attempt's own, which goes when the step ends."""
+        return Path(self._folder.name)
+
+    def fetch_output(self, step: str, name: str | None) -> Source:
+        """Bring an output of a step that this one uses here: the one of that name, or the largest.
+
+        Raises StepFailed if there is none, ObjectMissing, ObjectStoreUnavailable.
+        """
+        key, _, source = self._of_output(*self._output(step, name))
         self.process.objects.download(key, source.path)
         return source
 
@@ -131,24 +149,29 @@ class Work:
             log.warning("step.outputs_left step=%s attempt=%s reason=%s", claim.step_id, claim.attempt, exc)
 
     def _source(self) -> tuple[str, int, Source]:
-        path = Path(self._folder.name) / "source"
         if self.claim.file_from is not None:
-            used, output = self._largest_output(self.claim.file_from)
-            key = output_key(self.claim.tenant_id, self.claim.job_id, used.step_id, used.attempt, output["name"])
-            source = Source(path=path, filename=output["name"], content_type=output["content_type"])
-            return key, output["bytes"], source
+            return self._of_output(*self._output(self.claim.file_from, None))
         given = self.claim.input
         if given is None:
             raise StepFailed("no_file", "this step works on a file, and the job has none")
+        path = self.folder / "source"
         return given.key, given.bytes, Source(path=path, filename=given.filename, content_type=given.content_type)
 
-    def _largest_output(self, of: str) -> tuple[Used, Mapping[str, Json]]:
+    def _of_output(self, used: Used, output: Mapping[str, Json]) -> tuple[str, int, Source]:
+        claim = self.claim
+        key = output_key(claim.tenant_id, claim.job_id, used.step_id, used.attempt, output["name"])
+        source = Source(path=self.folder / "source", filename=output["name"], content_type=output["content_type"])
+        return key, output["bytes"], source
+
+    def _output(self, of: str, name: str | None) -> tuple[Used, Mapping[str, Json]]:
         made = [
             (used, output)
             for used in self.used
             if used.name == of and isinstance(used.result, dict)
             for output in used.result.get("outputs", [])
+            if name is None or output["name"] == name
         ]
         if not made:
-            raise StepFailed("no_file", "the step that this one uses has no outputs to work on")
+            what = "outputs" if name is None else f"output {name!r}"
+            raise StepFailed("no_file", f"the step {of!r} that this one uses has no {what} to work on")
         return max(made, key=lambda pair: pair[1]["bytes"])

@@ -6,8 +6,11 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+JSON = "application/json"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -16,19 +19,33 @@ class Answer:
 
     status: int = 200
     body: bytes = b'{"ok": true}'
-    headers: Mapping[str, str] = field(default_factory=lambda: {"Content-Type": "application/json"})
+    headers: Mapping[str, str] = field(default_factory=lambda: {"Content-Type": JSON})
     hang: threading.Event | None = None
     drip_seconds: float = 0  # between one byte of the body and the next
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Received:
+    """A request as it came; the case of a header's name does not matter."""
+
+    method: str
+    path: str
+    headers: Message
+    body: bytes
+
+
 @dataclass(kw_only=True, slots=True)
 class Sink:
-    """`answers` are given in turn, the last one again and again; `got` are the requests: path, headers, JSON body."""
+    """`answers` are given in turn, the last one again and again.
+
+    `got` are the requests: path, headers, JSON body (null for another); `received` the same as they came.
+    """
 
     url: str
     host: str
     answers: list[Answer] = field(default_factory=lambda: [Answer()])
     got: list[tuple[str, Mapping[str, str], Any]] = field(default_factory=list)
+    received: list[Received] = field(default_factory=list)
 
 
 @contextmanager
@@ -37,8 +54,10 @@ def sink() -> Iterator[Sink]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            state.got.append((self.path, dict(self.headers), json.loads(body)))
+            body = self.rfile.read(int(self.headers["Content-Length"] or 0))
+            value = json.loads(body) if self.headers["Content-Type"] == JSON else None
+            state.got.append((self.path, dict(self.headers), value))
+            state.received.append(Received(method=self.command, path=self.path, headers=self.headers, body=body))
             answer = state.answers.pop(0) if len(state.answers) > 1 else state.answers[0]
             if answer.hang is not None:
                 answer.hang.wait(30)
@@ -47,6 +66,8 @@ def sink() -> Iterator[Sink]:
                 self.send_header(name, value)
             self.send_header("Content-Length", str(len(answer.body)))
             self.end_headers()
+            if self.command == "HEAD":
+                return
             if not answer.drip_seconds:
                 self.wfile.write(answer.body)
                 return
@@ -54,6 +75,8 @@ def sink() -> Iterator[Sink]:
                 self.wfile.write(bytes([byte]))
                 self.wfile.flush()
                 time.sleep(answer.drip_seconds)
+
+        do_GET = do_HEAD = do_PUT = do_PATCH = do_DELETE = do_POST  # noqa: N815 - as http.server calls them
 
         def log_message(self, *_: Any) -> None:
             """Say nothing."""

@@ -1,15 +1,18 @@
 """A worker's resources without a worker: real database, objects in memory."""
 
-import ssl
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tasks.budget import Budget
 
 from storage.database import Database
 from storage.objects.blocking import Blocking
 from storage.objects.memory import MemoryObjects
 from storage.objects.settings import ObjectSettings
+from storage.sealing import Keyring
+from tasks.addresses import Rules
+from tasks.outbound import Waiting
 from tasks.process import Process
 from tasks.settings import WorkerSettings
 from tests.sink import Sink, sink
@@ -33,15 +36,18 @@ def process(database: Database, hook: Sink, tmp_path: Path) -> Iterator[Process]
         database=database.settings,
         objects=ObjectSettings(bucket=None),
         lease_seconds=30,
-        outbound_allow=frozenset({hook.host}),
+        outbound=Rules.parse(hook.host),
+        keyring=Keyring(["a key of the tests, long enough to be one"]),
     )
-    objects = Blocking(MemoryObjects())
+    objects, outbound = Blocking(MemoryObjects()), Waiting(settings.outbound)
     yield Process(
         settings=settings,
         worker="w1",
         database=database,
         objects=objects,
-        tls=ssl.create_default_context(),
+        outbound=outbound,
+        budget=Budget(None, settings.call_limits),
         scratch=tmp_path / "scratch",
     )
+    outbound.close()
     objects.close()

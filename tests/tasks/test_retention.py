@@ -51,8 +51,11 @@ def test_it_deletes_what_was_kept_long_enough_and_nothing_else(process: Process,
         idempotency.reserve(tx, "young", lock_seconds=60)
     done = clean(here, tenant)
     assert done.state is JobState.SUCCEEDED
-    deleted = {"idempotency_keys": retention.BATCH + 5, "unique_keys": 0, "firings": 0, "jobs": 1}
-    assert done.steps[0].result == {"deleted": deleted}
+    deleted = done.steps[0].result["deleted"]
+    assert {what: count for what, count in deleted.items() if count} == {
+        "idempotency_keys": retention.BATCH + 5,
+        "jobs": 1,
+    }
     with process.database.platform() as tx:
         assert [row.key for row in tx.sql("SELECT key FROM idempotency")] == ["young"]
         assert {row.id for row in tx.sql("SELECT id FROM jobs")} == {young.id, failed.id, done.id}

@@ -1,0 +1,19 @@
+"""What a step that calls a third party carries with it: its permit, and how the call went."""
+
+from dataclasses import dataclass
+
+from tasks.budget import Permit, Went
+
+
+@dataclass(kw_only=True, slots=True)
+class Passage:
+    """The permit of a step that is on its way, and how its call went so far; without a permit it needs none."""
+
+    permit: Permit | None = None
+    went: Went = Went.NEITHER
+    seconds: float = 0.0
+    retry_after: float | None = None
+
+    def tell(self, went: Went, *, seconds: float, retry_after: float | None = None) -> None:
+        """Say how the call went: it is told to the budget when the step leaves."""
+        self.went, self.seconds, self.retry_after = went, seconds, retry_after
