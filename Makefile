@@ -3,6 +3,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3; 
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' 2>/dev/null && echo $$p && break; done)
 VENV := .venv
 BIN := $(VENV)/bin
+VERIFIER := tests/webhooks/node_modules/.package-lock.json
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet --require-hashes
 
 .PHONY: help demo up down test check pytest bench soak lock proto clean
@@ -29,7 +30,7 @@ check: $(VENV)/.installed-dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
-pytest: $(VENV)/.installed-dev
+pytest: $(VENV)/.installed-dev $(VERIFIER)
 	$(BIN)/python -m tests
 
 bench: $(VENV)/.installed-dev ## measure upload memory, throughput and latency of the whole platform
@@ -47,7 +48,7 @@ proto: $(VENV)/.installed-dev ## renew what is generated from scheduler/keda/ext
 	$(BIN)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. --grpc_python_out=. scheduler/keda/externalscaler.proto
 
 clean: ## remove the virtual environment (data under .millrace/ stays)
-	rm -rf $(VENV)
+	rm -rf $(VENV) tests/webhooks/node_modules
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "Millrace needs Python 3.11 to 3.14 on the PATH (or: make PYTHON=/path/to/python3.11 …)" >&2; exit 1; }
@@ -64,3 +65,8 @@ $(VENV)/.installed-dev: $(VENV)/.installed deploy/requirements-dev.txt
 	@echo "Installing the pinned packages for development"
 	@$(INSTALL) -r deploy/requirements-dev.txt
 	@touch $@
+
+# What a laptop without npm's registry cannot have, its tests skip.
+$(VERIFIER): $(VENV)/.installed-dev tests/webhooks/package-lock.json tests/webhooks/.npmrc
+	@echo "Installing the JavaScript verifier of webhooks"
+	@$(BIN)/npm ci --silent --prefix tests/webhooks && touch $@ || echo "It cannot be installed: its tests are skipped" >&2

@@ -11,11 +11,13 @@ from fastapi_offline import FastAPIOffline
 
 from api import (
     deadletters,
+    deliveries,
     endings,
     errors,
     events,
     health,
     jobs,
+    listen,
     metrics,
     openapi,
     outputs,
@@ -24,6 +26,7 @@ from api import (
     schedule_runs,
     schedules,
     similar,
+    webhooks,
 )
 from api.bodies import minded
 from api.hub import Hub
@@ -79,8 +82,8 @@ def create_app(settings: ApiSettings) -> FastAPI:
         strict_content_type=False,
         redirect_slashes=False,
     )
-    nouns = (jobs, endings, events, outputs, similar, schedule_runs, schedules, deadletters, queues, pools)
-    for noun in (*nouns, metrics, health):
+    nouns = (jobs, endings, events, outputs, similar, schedule_runs, schedules, listen, webhooks, deliveries)
+    for noun in (*nouns, deadletters, queues, pools, metrics, health):
         app.include_router(noun.router)
     app.add_api_route("/", _front, include_in_schema=False)
     app.add_middleware(minded, idle_seconds=settings.body_idle_seconds)

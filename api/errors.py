@@ -20,6 +20,7 @@ from storage.errors import (
     ObjectMissing,
     ObjectStoreUnavailable,
     ScheduleNameTaken,
+    SecretUnreadable,
     UniqueKeyTaken,
 )
 from tasks.errors import Flaw, InvalidDocument
@@ -58,6 +59,12 @@ TABLE: Mapping[type[Exception], tuple[int, str, str]] = {
     InvalidDocument: (422, "invalid_job", "the job's document has flaws; 'errors' names each place and what to do"),
     DatabaseUnavailable: (503, "database_unavailable", "the platform's database does not answer; try again soon"),
     ObjectStoreUnavailable: (503, "store_unavailable", "the platform's object store does not answer; try again soon"),
+    SecretUnreadable: (
+        503,
+        "secret_unreadable",
+        "a secret is sealed with a key that this platform does not have any more: its operator has to put it into"
+        " SECRET_KEY_FALLBACKS",
+    ),
     ObjectMissing: (503, "upload_lost", "the upload took so long that its file has been swept away; send it again"),
     JobEnded: (409, "job_ended", "the job has ended already; it cannot be canceled any more"),
     JobNotEnded: (409, "job_not_ended", "the job has not ended; cancel it, or wait"),

@@ -1,4 +1,4 @@
-"""News of jobs for those who wait: one LISTEN per process, however many clients watch."""
+"""News of jobs and of webhooks for those who wait: one connection per process LISTENs, however many clients watch."""
 
 import asyncio
 import contextlib
@@ -14,13 +14,17 @@ import psycopg
 from storage.database import Database
 from storage.errors import DatabaseUnavailable
 from storage.events import EVENTS_CHANNEL
-from storage.model import JobId
+from storage.model import JobId, TenantId
+from storage.webhook_model import WEBHOOKS_CHANNEL
 
 log = logging.getLogger(__name__)
 
 
 class Hub:
-    """Wakes whoever waits for a job's news. `start` and `subscribe` belong to one event loop."""
+    """Wakes whoever waits for news of a job, or of what a tenant's webhooks are sent.
+
+    `start` and `subscribe` belong to one event loop.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -42,22 +46,26 @@ class Hub:
         self._ear.close()
 
     @contextlib.contextmanager
-    def subscribe(self, job_id: JobId) -> Iterator[asyncio.Event]:
-        """An event that is set whenever the job has news; clear it before you look. Subscribe, then look, then wait."""
+    def subscribe(self, whose: JobId | TenantId) -> Iterator[asyncio.Event]:
+        """An event that is set whenever the job, or the tenant's deliveries, have news; clear it before you look.
+
+        Subscribe, then look, then wait.
+        """
         woken = asyncio.Event()
-        self._waiting[job_id].add(woken)
+        self._waiting[whose].add(woken)
         try:
             yield woken
         finally:
-            self._waiting[job_id].discard(woken)
-            if not self._waiting[job_id]:
-                del self._waiting[job_id]
+            self._waiting[whose].discard(woken)
+            if not self._waiting[whose]:
+                del self._waiting[whose]
 
     def _keep_listening(self) -> None:
         failures = 0
         while not self._stop.is_set():
             try:
                 with self._database.listen(EVENTS_CHANNEL) as connection:
+                    connection.execute(f"LISTEN {WEBHOOKS_CHANNEL}")
                     failures = 0
                     self._tell(None)  # whatever was said while we were away
                     self._listen(connection)
@@ -75,15 +83,15 @@ class Hub:
                     self._tell(notice.payload)
                 readable.select()
 
-    def _tell(self, job_id: str | None) -> None:
+    def _tell(self, whose: str | None) -> None:
         assert self._loop is not None
         with contextlib.suppress(RuntimeError):  # the event loop has closed: nobody waits any more
-            self._loop.call_soon_threadsafe(self._wake, job_id)
+            self._loop.call_soon_threadsafe(self._wake, whose)
 
-    def _wake(self, job_id: str | None) -> None:
-        if job_id is None:
+    def _wake(self, whose: str | None) -> None:
+        if whose is None:
             woken = [event for events in self._waiting.values() for event in events]
         else:
-            woken = list(self._waiting.get(job_id, ()))
+            woken = list(self._waiting.get(whose, ()))
         for event in woken:
             event.set()

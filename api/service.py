@@ -8,10 +8,12 @@ from typing import Annotated, Any, ParamSpec, TypeVar, cast
 from anyio import CapacityLimiter, to_thread
 from fastapi import Depends, Request
 
+from api.errors import Refused
 from api.hub import Hub
 from api.settings import ApiSettings
 from storage.database import Database
 from storage.objects import Objects
+from storage.sealing import Keyring
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -31,6 +33,13 @@ class Service:
     async def blocking(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Call a function that asks the database, in a thread."""
         return await to_thread.run_sync(lambda: function(*args, **kwargs), limiter=self.limiter)
+
+    def keyring(self) -> Keyring:
+        """What seals secrets. Raises Refused (503) where the operator has set none."""
+        if self.settings.keyring is None:
+            detail = "this platform keeps no secrets: its operator has to set SECRET_KEY"
+            raise Refused(503, "secret_key_missing", detail)
+        return self.settings.keyring
 
     def begin(self, work: Coroutine[Any, Any, R]) -> asyncio.Task[R]:
         """Start work that does not end with its request; a stopping process waits for it, see `finish`."""

@@ -5,7 +5,6 @@ import re
 from collections.abc import AsyncIterable, AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass
-from urllib.parse import unquote
 
 from anyio import to_thread
 from fastapi import Request
@@ -15,19 +14,20 @@ from api.documents import collect, too_large
 from api.errors import Refused
 from api.multipart import MAX_AROUND_BYTES, Part, parts
 from api.service import Service
+from api.targets import check_targets
 from storage import removals
 from storage.keys import input_key
 from storage.model import JobId, JobInput, TenantId
 from tasks.document import parse
 from tasks.errors import Flaw, InvalidDocument
 from tasks.flaws import nearest
+from tasks.input_document import plain_filename
 from tasks.spec import JobSpec
 from tasks.values import escape, parse_json
 
 PARTS = ("file", "job")
 LARGE_DOCUMENT_BYTES = 8192
 ABANDONED_SECONDS = 86_400.0  # after which a file whose job was never written is deleted: no upload takes that long
-MAX_FILENAME = 255
 _MEDIA_TYPE = re.compile(r"[a-z0-9!#$&^_.+-]{1,64}/[a-z0-9!#$&^_.+-]{1,64}")
 
 
@@ -109,13 +109,18 @@ class Intake:
             self.spec = await to_thread.run_sync(_spec_of, raw)
         else:
             self.spec = _spec_of(raw)
+        if self.file is not None:
+            _check_takes_file(self.spec)
+        check_targets(self.spec, self.service.settings)
         self._job_digest = hashlib.sha256(raw).digest()
 
     async def _take_file(self, chunks: AsyncIterable[bytes], *, filename: str, content_type: str) -> None:
+        if self.spec is not None:
+            _check_takes_file(self.spec)
         media_type = content_type.partition(";")[0].strip()
         if not _MEDIA_TYPE.fullmatch(media_type):
             media_type = "application/octet-stream"
-        name = _plain_filename(filename)
+        name = plain_filename(filename)
         counted = _Counted(chunks, self.service.settings.max_upload_bytes, hashed=self.fingerprinted)
         key = input_key(self.tenant_id, self.job_id)
         if self.keep:
@@ -152,6 +157,12 @@ def _spec_of(raw: bytes) -> JobSpec:
     return parse(parse_json(raw))
 
 
+def _check_takes_file(spec: JobSpec) -> None:
+    """Raise InvalidDocument if the job fetches its file."""
+    if spec.fetches_input:
+        raise _flaw("/input", "this job's file is fetched from a URL: leave out either 'input' or the file")
+
+
 class _Counted:
     """Chunks as they pass: counted, hashed if asked for, and refused as soon as they are too many."""
 
@@ -175,13 +186,6 @@ class _Counted:
             if self._hash:
                 self._hash.update(chunk)
             yield chunk
-
-
-def _plain_filename(raw: str) -> str:
-    """The last part of the name, printable, for people to read: it never becomes part of a path or key."""
-    name = re.split(r"[/\\]", unquote(raw))[-1]
-    printable = "".join(character for character in name if character.isprintable()).strip(". ")
-    return printable[:MAX_FILENAME] or "upload"
 
 
 def _flaw(pointer: str, detail: str) -> InvalidDocument:

@@ -13,6 +13,7 @@ from storage.model import StopWhen, Unique, UniqueMode
 from tasks import conditions, relations
 from tasks.errors import Flaw, InvalidDocument
 from tasks.flaws import flaws_of, listed, nearest, unknown_fields
+from tasks.input_document import INPUT, fetch_of, put_in
 from tasks.names import MAX_STEPS, TEMPLATES, TENANT_KINDS, Kind, Priority
 from tasks.notices import notify_of
 from tasks.params import NAME_PATTERN
@@ -25,7 +26,7 @@ _NAME = re.compile(NAME_PATTERN.removeprefix("^").removesuffix("$"))
 MAX_DEADLINE_SECONDS = 30 * 86_400
 MAX_UNIQUE_KEY = 255
 MAX_TTL_SECONDS = 30 * 86_400
-_FIELDS = ("template", "steps", "priority", "metadata", "deadline_seconds", "unique_key", "unique", "notify")
+_FIELDS = ("template", "steps", "input", "priority", "metadata", "deadline_seconds", "unique_key", "unique", "notify")
 STEP_FIELDS = ("kind", "use", "stop_when")
 _STOP_FIELDS = ("condition", "code", "message")
 _CODE = re.compile(r"[a-z][a-z0-9_]{0,63}")
@@ -38,17 +39,20 @@ def parse(document: Any, *, kinds: Mapping[str, Kind] = TENANT_KINDS) -> JobSpec
         raise InvalidDocument([Flaw(pointer="", detail="a job is a JSON object with steps or a template")])
     flaws = list(islice(unknown_fields("", document, _FIELDS), MAX_FLAWS))
     steps_at, steps = _steps_of(document, flaws)
+    fetch = fetch_of(document, steps, flaws)
+    named = {**steps, INPUT: {}} if INPUT in document else steps
     specs: list[StepSpec | None] = []
     for name, step in steps.items():
         if len(flaws) >= MAX_FLAWS:
             break
-        specs.append(_step(f"{steps_at}/{escape(name)}", name, step, steps, kinds, flaws))
+        specs.append(_step(f"{steps_at}/{escape(name)}", name, step, named, kinds, flaws))
     priority = _priority(document.get("priority", "normal"), flaws)
     metadata = _metadata(document.get("metadata", {}), flaws)
     deadline = _seconds("/deadline_seconds", document.get("deadline_seconds"), MAX_DEADLINE_SECONDS, flaws)
     unique = _unique(document, flaws)
     notify = notify_of(document.get("notify"), flaws)
-    linked = relations.related([spec for spec in specs if spec], steps_at, flaws) if not flaws else []
+    whole = put_in(fetch, [spec for spec in specs if spec])
+    linked = relations.related(whole, steps_at, flaws) if not flaws else []
     if flaws:
         raise InvalidDocument(flaws[:MAX_FLAWS])
     return JobSpec(
@@ -58,6 +62,7 @@ def parse(document: Any, *, kinds: Mapping[str, Kind] = TENANT_KINDS) -> JobSpec
         deadline_seconds=deadline,
         unique=unique,
         notify=notify,
+        fetches_input=fetch is not None,
     )
 
 

@@ -30,7 +30,7 @@ class StepSpec:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JobSpec:
-    """A checked document, ready for tasks.submit."""
+    """A checked document, ready for tasks.submit. `fetches_input`: a step of it brings the job's file from a URL."""
 
     steps: tuple[StepSpec, ...]
     priority: Priority
@@ -38,6 +38,7 @@ class JobSpec:
     deadline_seconds: float | None = None
     unique: Unique | None = None
     notify: Notify | None = None
+    fetches_input: bool = False
 
     @property
     def file_step(self) -> str | None:
@@ -48,5 +49,8 @@ class JobSpec:
 def check_needs_no_file(spec: JobSpec) -> None:
     """Raise InvalidDocument if a step works on the job's own file."""
     if spec.file_step is not None:
-        detail = "this step works on a file: send one as multipart/form-data (fields 'file' and 'job')"
+        detail = (
+            "this step works on a file: send one as multipart/form-data (fields 'file' and 'job'), or say where to "
+            'fetch it: {"input": {"url": "https://…"}}'
+        )
         raise InvalidDocument([Flaw(pointer=f"/steps/{escape(spec.file_step)}", detail=detail)])

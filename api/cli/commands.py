@@ -11,7 +11,20 @@ from typing import Any, BinaryIO
 
 import click
 
-from api.cli import decisions, operating, overview, pools, queues, results, schedules, sights, similar, specs
+from api.cli import (
+    decisions,
+    listen,
+    operating,
+    overview,
+    pools,
+    queues,
+    results,
+    schedules,
+    sights,
+    similar,
+    specs,
+    webhooks,
+)
 from api.cli.follow import Done, Entry, Save, follow
 from api.cli.progress import display, printable, reason
 from api.cli.results import Folder
@@ -163,7 +176,7 @@ def job(run: Run, job_id: str, as_json: bool) -> None:
         overview.show_job(run.out, found)
 
 
-for nouns in (decisions, schedules, operating, queues, pools, similar):
+for nouns in (decisions, schedules, webhooks, listen, operating, queues, pools, similar):
     for command in nouns.COMMANDS:
         cli.add_command(command)
 

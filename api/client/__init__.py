@@ -7,6 +7,8 @@ from api.client.numbers import Decision, Load, Pool, Rates, ServiceSeconds, Trig
 from api.client.operating import DeadLetters, Queue, Replayed
 from api.client.schedules import Backfilled, Preview, Run, Schedule, Schedules
 from api.client.similar import Similar
+from api.client.webhooks import Delivery, Redelivered, Rotated, Webhook, Webhooks
+from api.client.webhooks import Try as DeliveryTry
 
 __all__ = [
     "ApiError",
@@ -15,6 +17,8 @@ __all__ = [
     "ConnectionFailed",
     "DeadLetters",
     "Decision",
+    "Delivery",
+    "DeliveryTry",
     "Event",
     "Failure",
     "Fired",
@@ -28,7 +32,9 @@ __all__ = [
     "Preview",
     "Queue",
     "Rates",
+    "Redelivered",
     "Replayed",
+    "Rotated",
     "Run",
     "Schedule",
     "Schedules",
@@ -38,4 +44,6 @@ __all__ = [
     "TimedOut",
     "Timings",
     "Trigger",
+    "Webhook",
+    "Webhooks",
 ]

@@ -26,6 +26,7 @@ from api.client.operating import DeadLetters, Queue, Replayed
 from api.client.schedules import Schedules
 from api.client.sending import Body, OnSent
 from api.client.similar import Similar
+from api.client.webhooks import Webhooks
 
 POLL_SECONDS = 30.0
 PAGE = 100
@@ -47,6 +48,8 @@ class Millrace:
         self.url = self._connection.url
         self.schedules = Schedules(self._connection, self._paged)
         """What is to be done by the clock: `millrace.schedules.create({"cron": "0 3 * * *", "job": {…}})`."""
+        self.webhooks = Webhooks(self._connection, self._paged)
+        """Who is told of what happens: `millrace.webhooks.create("https://…").secret`."""
 
     def __enter__(self) -> "Millrace":
         return self

@@ -19,6 +19,7 @@ from api.settings import ApiSettings, from_env
 from storage.objects import settings as objects_settings
 
 MAX_UPLOAD_BYTES = 10 * 1024**2  # more than one part of a multipart upload to S3
+SECRET_KEY = "of the tests alone, and of no platform"
 STOP_SECONDS = 10.0
 
 
@@ -52,7 +53,7 @@ class Served:
 def settings(database_url: str, storage: dict[str, str] | None = None, **changes: Any) -> ApiSettings:
     """Settings with objects in memory, unless `storage` has other variables; `changes` replace fields."""
     env = {"DATABASE_URL": database_url, "MAX_UPLOAD_BYTES": str(MAX_UPLOAD_BYTES), "STORAGE_URL": "memory://"}
-    made = from_env(env | (storage or {}))
+    made = from_env({**env, "SECRET_KEY": SECRET_KEY, **(storage or {})})
     assert isinstance(made.objects, objects_settings.ObjectSettings)
     return dataclasses.replace(made, **changes)
 

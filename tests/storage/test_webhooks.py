@@ -1,5 +1,6 @@
 """Endpoints in the database: what is kept of them, and how their secrets change."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -21,6 +22,7 @@ from storage.webhook_model import (
     new_endpoint_id,
 )
 from tests.documents import put_in
+from tests.storage.racing import until_somebody_waits_for_a_lock
 from tests.storage.telling import ended, endpoint_in, states
 
 RING = Keyring(["k" * 32])
@@ -192,3 +194,16 @@ def test_a_listener_that_went_away_gets_nothing_and_is_forgotten(database: Datab
         assert webhooks.forget_listeners(tx, older_than_seconds=0, limit=10) == 1
     with database.begin(tenant) as tx:
         assert not webhooks.keep_listening(tx, listener.id, seconds=60)
+
+
+def test_an_endpoint_that_is_deleted_at_this_moment_fails_no_job(database: Database, tenant: TenantId) -> None:
+    endpoint = endpoint_in(database, tenant)
+    job = put_in(database, tenant)
+    with ThreadPoolExecutor(1) as beside:
+        with database.begin(tenant) as tx:
+            assert webhooks.delete(tx, endpoint.id)
+            ending = beside.submit(ended, database, tenant, job)
+            until_somebody_waits_for_a_lock(database)
+        ending.result(10)
+    with database.read(tenant) as tx:
+        assert deliveries.page_of_job(tx, job.id, before=None, limit=10) == []

@@ -58,6 +58,6 @@ def test_the_kind_that_the_docs_show_works_from_a_package_of_its_own(tmp_path: P
         check=True,
     )
     found, said, registered = json.loads(done.stdout)
-    assert found == ["echo", "http.call", "image.analyze", "image.resize", "platform.retention", "shout"]
+    assert found == ["echo", "http.call", "image.analyze", "image.resize", "input.fetch", "platform.retention", "shout"]
     assert said == {"said": "HI"}
     assert registered

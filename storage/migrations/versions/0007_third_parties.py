@@ -6,6 +6,7 @@ revision = "0007"
 down_revision = "0006"
 
 # A delivery is written by a trigger on events, so in the very transaction that makes the event true, whoever writes it.
+# It locks the endpoint's key: one that is deleted at this moment must not fail what the event tells of.
 #
 # new_typeid makes what the package typeid makes: a UUIDv7 (RFC 9562) in Crockford's base 32, with a prefix.
 _STATEMENTS = """
@@ -93,9 +94,12 @@ BEGIN
   SELECT NEW.tenant_id, new_typeid('dlv'), target.id, target.url, target.lane, NEW.type,
          'msg_' || substr(NEW.job_id, 5) || '_' || NEW.seq, NEW.job_id, NEW.data, NEW.at
   FROM (
-    SELECT e.id, NULL::text AS url, e.id AS lane FROM webhook_endpoints e
-    WHERE e.tenant_id = NEW.tenant_id AND e.disabled_at IS NULL AND NEW.type = ANY (e.types)
-      AND (e.listening_until IS NULL OR e.listening_until > now())
+    SELECT id, NULL::text AS url, id AS lane FROM (
+      SELECT e.id FROM webhook_endpoints e
+      WHERE e.tenant_id = NEW.tenant_id AND e.disabled_at IS NULL AND NEW.type = ANY (e.types)
+        AND (e.listening_until IS NULL OR e.listening_until > now())
+      FOR KEY SHARE
+    ) AS wanting
     UNION ALL
     SELECT NULL, j.notify ->> 'url', NEW.tenant_id || ' ' || (j.notify ->> 'host') FROM jobs j
     WHERE j.tenant_id = NEW.tenant_id AND j.id = NEW.job_id AND j.notify -> 'events' ? NEW.type
