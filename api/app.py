@@ -25,6 +25,7 @@ from api import (
     queues,
     schedule_runs,
     schedules,
+    secrets,
     similar,
     webhooks,
 )
@@ -83,7 +84,7 @@ def create_app(settings: ApiSettings) -> FastAPI:
         redirect_slashes=False,
     )
     nouns = (jobs, endings, events, outputs, similar, schedule_runs, schedules, listen, webhooks, deliveries)
-    for noun in (*nouns, deadletters, queues, pools, metrics, health):
+    for noun in (*nouns, secrets, deadletters, queues, pools, metrics, health):
         app.include_router(noun.router)
     app.add_api_route("/", _front, include_in_schema=False)
     app.add_middleware(minded, idle_seconds=settings.body_idle_seconds)

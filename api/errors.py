@@ -20,6 +20,7 @@ from storage.errors import (
     ObjectMissing,
     ObjectStoreUnavailable,
     ScheduleNameTaken,
+    SecretNameTaken,
     SecretUnreadable,
     UniqueKeyTaken,
 )
@@ -73,6 +74,11 @@ TABLE: Mapping[type[Exception], tuple[int, str, str]] = {
         409,
         "schedule_name_taken",
         "another of your schedules has this name; choose another, or find it with GET /v1/schedules?name=",
+    ),
+    SecretNameTaken: (
+        409,
+        "secret_name_taken",
+        "you have a secret of this name; PUT /v1/secrets/{name} replaces its value",
     ),
     NothingToRetry: (
         409,

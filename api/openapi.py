@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from starlette.routing import compile_path
 
-from api import job_openapi, listen_openapi, schedule_openapi, webhook_openapi
+from api import job_openapi, listen_openapi, schedule_openapi, secret_openapi, webhook_openapi
 from api.job_openapi import REF, plain
 from api.operating import ReplayRequest
 from api.schemas import EventDocument, Problem, RetryRequest
@@ -141,7 +141,7 @@ def install(app: FastAPI, kinds: Mapping[str, Kind] = TENANT_KINDS) -> None:
                 for model in (Problem, EventDocument, RetryRequest, ReplayRequest, *listen_openapi.DOCUMENTS)
             }
             schemas |= job_openapi.request_schemas(kinds, schemas)
-            for noun in (schedule_openapi, webhook_openapi):
+            for noun in (schedule_openapi, webhook_openapi, secret_openapi):
                 schemas |= {name: plain(schema, schemas) for name, schema in noun.request_schemas(REF).items()}
             schemas["StepDocument"]["properties"]["result"] = job_openapi.result_schema(kinds, schemas)
             app.openapi_schema = made

@@ -7,7 +7,7 @@ from api.settings import ApiSettings
 from tasks.addresses import check_url
 from tasks.errors import Flaw, InvalidDocument
 from tasks.input_document import INPUT
-from tasks.spec import JobSpec, StepSpec
+from tasks.spec import JobSpec
 from tasks.values import escape
 
 
@@ -31,9 +31,6 @@ def _targets(spec: JobSpec) -> Iterator[tuple[str, str]]:
         yield "/notify/url", spec.notify.url
     for step in spec.steps:
         url = step.params.get("url")
-        if step.kind.calls_url and isinstance(url, str) and "{{" not in url:
-            yield _pointer(step), url
-
-
-def _pointer(step: StepSpec) -> str:
-    return "/input/url" if step.name == INPUT else f"/steps/{escape(step.name)}/url"
+        if step.kind.call_seconds and isinstance(url, str) and "{{" not in url:
+            is_input = step.name == INPUT and spec.fetches_input
+            yield "/input/url" if is_input else f"/steps/{escape(step.name)}/url", url

@@ -1,4 +1,4 @@
-"""`python -m storage`: the schema, the bucket, tenants and their keys."""
+"""`python -m storage`: the schema, the bucket, tenants and their keys, what seals secrets."""
 
 import os
 import sys
@@ -52,6 +52,30 @@ def recount() -> None:
     for one in corrected:
         click.echo(f"{one.queue}, priority {one.priority}: {one.steps:+d} {one.state}")
     click.echo(f"{len(corrected)} counters were wrong" if corrected else "all counters are right")
+
+
+@storage.command()
+def reseal() -> None:
+    """Seal with SECRET_KEY what the keys in SECRET_KEY_FALLBACKS have sealed, so that these can be forgotten.
+
+    Exit status 1 if something cannot be opened: it is named, and left as it is.
+    """
+    from storage.resealing import reseal_secrets, reseal_webhooks
+    from storage.sealing import keyring_from_env
+
+    keyring = keyring_from_env(os.environ)
+    if keyring is None:
+        raise click.ClickException("SECRET_KEY is not set")
+    database = Database(settings.from_env(os.environ))
+    left: list[str] = []
+    for what, act in (("secrets", reseal_secrets), ("webhooks", reseal_webhooks)):
+        done = act(database, keyring)
+        click.echo(f"{what} sealed anew: {done.count}")
+        left += done.left
+    database.close()
+    for one in left:
+        click.echo(f"error: {one}", err=True)
+    sys.exit(1 if left else 0)
 
 
 @storage.group()

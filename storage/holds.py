@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from storage import events, steps
+from storage import steps
 from storage.database import Tx
 from storage.model import JobId, Json, StepId, Used
 
@@ -14,12 +14,16 @@ SELECT name, params, uses FROM steps
 WHERE tenant_id = %(tenant)s AND id = %(step)s AND job_id = %(job)s AND state = 'queued'
 """
 
-# No lock on the job is needed: one row, and nothing of the job depends on it.
+# No lock on the job is needed: one row, and nothing of the job depends on it. Hundreds may be put off while others wait
+# behind them, so the statement is its own transaction and does not wait for the disk: what a crash of the database
+# forgets of it is a step that is still queued, whose hint is sent again.
 _HOLD = """
 UPDATE steps
 SET state = 'scheduled', run_at = clock_timestamp() + make_interval(secs => %(seconds)s), published_at = NULL,
     held_for = %(reason)s
+FROM (SELECT set_config('synchronous_commit', 'off', true)) AS hasty
 WHERE tenant_id = %(tenant)s AND id = %(step)s AND job_id = %(job)s AND state = 'queued'
+RETURNING CASE WHEN %(seconds)s < %(soon)s THEN pg_notify('millrace_ready', '') END
 """
 
 
@@ -45,7 +49,5 @@ def used_by(tx: Tx, job_id: JobId, queued: Queued) -> Sequence[Used]:
 
 def hold(tx: Tx, job_id: JobId, step_id: StepId, *, seconds: float, reason: str) -> bool:
     """Put a queued step off, which counts as no attempt; `reason` is shown to its owner. False if it is not queued."""
-    held = bool(tx.sql(_HOLD, job=job_id, step=step_id, seconds=seconds, reason=reason).rowcount)
-    if held and seconds < SOON_SECONDS:
-        events.announce_ready(tx)
-    return held
+    held = tx.sql(_HOLD, job=job_id, step=step_id, seconds=seconds, reason=reason, soon=SOON_SECONDS)
+    return bool(held.rowcount)

@@ -2,13 +2,12 @@
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-from storage import jobs, secrets
-from storage.errors import SecretUnreadable
+from storage import jobs
 from storage.model import Json
 from tasks import expressions
 from tasks.budget import Went
@@ -16,6 +15,7 @@ from tasks.call_body import Filled, body_of
 from tasks.call_params import MOST_OBJECT_BYTES, HttpCall, makes_files
 from tasks.errors import OutboundFailed, OutboundRefused, OutboundTooLarge, StepFailed, StepRetryable
 from tasks.gate import host_of
+from tasks.opened_secrets import opened_secrets
 from tasks.outbound import Answer, Asked, Head, Timeouts, retry_after
 from tasks.redaction import Redaction
 from tasks.scope import scope_of
@@ -60,7 +60,7 @@ def run(work: Work, params: HttpCall) -> Json:
 
 def _filled(work: Work, params: HttpCall) -> tuple[Filled, Redaction]:
     """The parameters with their expressions filled in, and what hides the secrets among them."""
-    opened = _opened(work, expressions.names({"headers": params.headers, "query": params.query}, "secrets"))
+    opened = opened_secrets(work, expressions.names({"headers": params.headers, "query": params.query}, "secrets"))
     scope = scope_of(work.used, _job(work), step=work.claim.step_id, name=work.claim.name)
     secret = {**scope, "secrets": dict(opened)}
     try:
@@ -74,26 +74,6 @@ def _filled(work: Work, params: HttpCall) -> tuple[Filled, Redaction]:
     except expressions.ExpressionFailed as exc:
         raise StepFailed("expression_failed", str(exc)) from exc
     return filled, Redaction(opened)
-
-
-def _opened(work: Work, names: set[str]) -> Mapping[str, str]:
-    if not names:
-        return {}
-    keyring = work.process.settings.keyring
-    if keyring is None:
-        raise StepRetryable(
-            "secrets_unavailable", "this worker cannot open secrets: its operator has to set SECRET_KEY"
-        )
-    try:
-        with work.process.database.read(work.claim.tenant_id) as tx:
-            opened = secrets.opened(tx, keyring, names)
-    except SecretUnreadable as exc:
-        raise StepRetryable("secrets_unavailable", f"a secret cannot be opened: {exc}") from exc
-    if missing := sorted(names - opened.keys()):
-        raise StepFailed(
-            "secret_missing", f"there is no secret {missing[0]!r}: store it with PUT /v1/secrets/{missing[0]}"
-        )
-    return opened
 
 
 def _job(work: Work) -> Json:

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from storage.model import Json
 from tasks import expressions
@@ -111,6 +111,13 @@ class HttpCall(Params):
         float, Field(gt=0, le=7 * 86_400, description="no attempt begins later than this after the first")
     ] = 86_400.0
 
+    @field_validator("url")
+    @classmethod
+    def _leads_somewhere(cls, url: str) -> str:
+        if not _is_address(url):
+            raise ValueError("must be an http or https URL without a user, or begin with an expression")
+        return url
+
     @model_validator(mode="after")
     def _is_one_call(self) -> "HttpCall":
         given = [name for name in ("body", "form", "data", "file") if getattr(self, name) is not None]
@@ -118,8 +125,6 @@ class HttpCall(Params):
             raise ValueError(f"give one of body, form, data and file, not {' and '.join(given)}")
         if given and self.method not in WITH_BODY:
             raise ValueError(f"{self.method} sends no body, and {given[0]!r} is one")
-        if not _is_address(self.url):
-            raise ValueError("url must be an http or https URL without a user, or begin with an expression")
         if self.data is not None:
             try:
                 b64decode(self.data, validate=True)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from email.message import Message
 from pathlib import Path
 from typing import BinaryIO
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from storage.model import Json
 from tasks import expressions
@@ -18,6 +18,7 @@ from tasks.gate import host_of
 from tasks.input_document import plain_filename
 from tasks.opened_secrets import opened_secrets
 from tasks.outbound import Answer, Asked, Head, Timeouts, Write, retry_after
+from tasks.redaction import Redaction
 from tasks.work import Work
 
 OUTPUT = "input"
@@ -36,16 +37,18 @@ def run(work: Work, params: InputFetch) -> Json:
 
     Raises StepFailed for what will not change, StepRetryable for what may.
     """
+    opened = opened_secrets(work, expressions.names(dict(params.headers), "secrets"))
+    redaction = Redaction(opened)
     asked = Asked(
         method="GET",
         url=params.url,
-        headers=_headers(work, params),
+        headers=_headers(params, opened),
         body=None,
         timeouts=TIMEOUTS,
         redirects=REDIRECTS,
     )
     work.checkpoint()
-    with _Reception(params, work.folder / "fetched") as reception:
+    with _Reception(params, redaction, work.folder / "fetched") as reception:
         answer = _exchanged(work, params, asked, reception)
     if not _is_success(answer.status):
         raise _refusal(answer)
@@ -56,16 +59,16 @@ def run(work: Work, params: InputFetch) -> Json:
         OUTPUT,
         reception.path,
         content_type=reception.content_type,
-        filename=params.filename or _filename(answer),
+        filename=params.filename or plain_filename(redaction.text(_filename(answer))),
         url=_shown(params.url),
         sha256=reception.hash.hexdigest(),
     )
-    moved = {} if _shown(answer.url) == _shown(params.url) else {"redirected_to": _shown(answer.url)}
+    came_from = redaction.text(_shown(answer.url))
+    moved = {} if came_from == _shown(params.url) else {"redirected_to": came_from}
     return {"status": answer.status, "outputs": [output], **moved}
 
 
-def _headers(work: Work, params: InputFetch) -> dict[str, str]:
-    opened = opened_secrets(work, expressions.names(dict(params.headers), "secrets"))
+def _headers(params: InputFetch, opened: Mapping[str, str]) -> dict[str, str]:
     scope = {"secrets": dict(opened)}
     try:
         filled = {name: str(expressions.render(value, scope)) for name, value in params.headers.items()}
@@ -122,13 +125,14 @@ def _refusal(answer: Answer) -> StepFailed | StepRetryable:
 class _Reception:
     """Takes a file in: on disk, counted and hashed; refuses one of another type before its body is read."""
 
-    def __init__(self, params: InputFetch, path: Path) -> None:
+    def __init__(self, params: InputFetch, redaction: Redaction, path: Path) -> None:
         self.path = path
         self.bytes = 0
         self.of: int | None = None  # what was promised
         self.content_type = UNTYPED
         self.hash = hashlib.sha256()
         self._params = params
+        self._redaction = redaction
         self._file: BinaryIO | None = None
 
     def __enter__(self) -> "_Reception":
@@ -141,7 +145,8 @@ class _Reception:
     def receive(self, head: Head) -> Write | None:
         if not _is_success(head.status):
             return None
-        media_type = head.headers.get("content-type", "").partition(";")[0].strip().lower()
+        said = self._redaction.text(head.headers.get("content-type", ""))
+        media_type = said.partition(";")[0].strip().lower()
         self.content_type = media_type if _MEDIA_TYPE.fullmatch(media_type) else UNTYPED
         if not self._params.takes(self.content_type):
             came = self.content_type if media_type else f"a file without a type ({UNTYPED})"
@@ -182,13 +187,16 @@ def _is_success(status: int) -> bool:
 
 def _filename(answer: Answer) -> str:
     """What the answer calls its file (RFC 6266), or the end of the path that it came from."""
-    return plain_filename(_disposed(answer.headers) or urlsplit(answer.url).path)
+    return unquote(_disposed(answer.headers) or urlsplit(answer.url).path)
 
 
 def _disposed(headers: Mapping[str, str]) -> str | None:
     message = Message()
     message["Content-Disposition"] = headers.get("content-disposition", "")
-    return message.get_filename()
+    try:
+        return message.get_filename()
+    except TypeError:  # the parser's own, for parts that are numbered and not numbered
+        return None
 
 
 def _name(url: str) -> str:

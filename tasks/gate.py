@@ -29,7 +29,7 @@ def passing(process: Process, kind: Kind, tenant: TenantId, job: JobId, step: St
 
     Raises DatabaseUnavailable.
     """
-    if not kind.calls_url:
+    if not kind.call_seconds:
         yield Passage()
         return
     with process.database.read(tenant) as tx:
@@ -41,9 +41,9 @@ def passing(process: Process, kind: Kind, tenant: TenantId, job: JobId, step: St
     if host is None:
         yield Passage()  # the step itself says what is wrong with its address
         return
-    entry = process.budget.enter(tenant, host, hold_seconds=_longest(queued.params) + SLACK_SECONDS)
+    entry = process.budget.enter(tenant, host, hold_seconds=_longest(kind, queued.params) + SLACK_SECONDS)
     if isinstance(entry, Held):
-        with process.database.begin(tenant) as tx:
+        with process.database.read(tenant) as tx:
             holds.hold(tx, job, step, seconds=entry.seconds, reason=entry.reason)
         log.info("step.held step=%s host=%s code=%s seconds=%.2f", step, host, entry.code, entry.seconds)
         yield None
@@ -81,8 +81,8 @@ def _host(tx: Tx, job: JobId, step: StepId, queued: Queued) -> str | None:
     return host_of(url)
 
 
-def _longest(params: Json) -> float:
-    """Seconds for which the call may last at most, as its parameters have it."""
+def _longest(kind: Kind, params: Json) -> float:
+    """Seconds for which the call may last at most, by its parameters or its kind."""
     timeout = params.get("timeout")
     total = timeout.get("total") if isinstance(timeout, dict) else None
-    return float(total) if isinstance(total, int | float) else 60.0
+    return float(total) if isinstance(total, int | float) else kind.call_seconds

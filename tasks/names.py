@@ -82,7 +82,7 @@ class Kind:
     no_files: tuple[str, ...] = ()  # media types of what is none for it, such as web pages: not fetched by URL for it
     makes_files: bool = False  # has outputs that later steps may work on,
     makes_files_if: Callable[[Any], bool] | None = None  # or has them by its parameters
-    calls_url: bool = False  # its parameter `url` leads to a third party: budgets hold, see tasks.gate
+    call_seconds: float = 0.0  # its `url` leads to a third party, for so long at most: budgets hold, see tasks.gate
     retry: Retry = Retry()
     retry_by_code: Mapping[str, Retry] = field(default_factory=dict)
     retry_of: Callable[[Any], Retry] | None = None  # by its parameters, instead of `retry`
@@ -153,7 +153,7 @@ _BUILT_IN = (
         run="tasks.call:run",
         queue=Queue.CALLS,
         makes_files_if=call_params.makes_files,
-        calls_url=True,
+        call_seconds=60,  # unless its timeout says otherwise
         retry_of=lambda params: Retry(max_attempts=params.max_attempts, deadline_seconds=params.deadline_seconds),
         tells=lambda params: frozenset({"status", "headers", "outputs" if call_params.makes_files(params) else "body"}),
         flaws=call_params.flaws,
@@ -165,7 +165,7 @@ _BUILT_IN = (
         run="tasks.fetch:run",
         queue=Queue.CALLS,
         makes_files=True,
-        calls_url=True,
+        call_seconds=480,
         retry=Retry(max_attempts=5),
         tells=lambda _: frozenset({"status", "outputs", "redirected_to"}),
         flaws=fetch_params.flaws,

@@ -241,7 +241,7 @@ def _job(asked: Json, kinds: Mapping[str, Kind], flaws: list[Flaw]) -> JobSpec |
             spec = document.parse(placeholders.render(asked, values), kinds=kinds)
             if spec.file_step is None:
                 return spec
-            detail = f"step {spec.file_step!r} works on a file, and a job that a schedule submits has none"
+            detail = f"step {spec.file_step!r} works on a file: say in input.url where it is fetched from"
             found = [Flaw(pointer="", detail=detail)]
         except InvalidDocument as exc:
             found = list(exc.flaws)

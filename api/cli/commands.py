@@ -20,6 +20,7 @@ from api.cli import (
     queues,
     results,
     schedules,
+    secrets,
     sights,
     similar,
     specs,
@@ -176,7 +177,7 @@ def job(run: Run, job_id: str, as_json: bool) -> None:
         overview.show_job(run.out, found)
 
 
-for nouns in (decisions, schedules, webhooks, listen, operating, queues, pools, similar):
+for nouns in (decisions, schedules, secrets, webhooks, listen, operating, queues, pools, similar):
     for command in nouns.COMMANDS:
         cli.add_command(command)
 

@@ -13,6 +13,8 @@ from api.cli.progress import STYLES, printable
 from api.cli.tables import Cell, Column
 from api.client import Failure, Job, Step
 
+HELD = ("scheduled", "queued")  # the states of a step that has been put off
+
 
 def show_jobs(console: Console, jobs: Sequence[Job]) -> None:
     """Print one line per job."""
@@ -68,7 +70,10 @@ def _step(step: Step) -> tuple[Cell, ...]:
 
 
 def _show_attempts(console: Console, step: Step) -> None:
-    """What went wrong with a step, and how each of its attempts ended if that was not at once and well."""
+    """Why a step may not start, what went wrong with it, and how its attempts ended if not at once and well."""
+    if step.held_for and step.state in HELD:
+        console.print()
+        _line(console, f"{step.name}: ", f"put off until {at(step.run_at).text}: {printable(step.held_for)}")
     if step.error:
         console.print()
         _line(console, f"{step.name}: ", _words(step.error))

@@ -6,6 +6,7 @@ from api.client.millrace import Millrace
 from api.client.numbers import Decision, Load, Pool, Rates, ServiceSeconds, Trigger
 from api.client.operating import DeadLetters, Queue, Replayed
 from api.client.schedules import Backfilled, Preview, Run, Schedule, Schedules
+from api.client.secrets import Secret, Secrets
 from api.client.similar import Similar
 from api.client.webhooks import Delivery, Redelivered, Rotated, Webhook, Webhooks
 from api.client.webhooks import Try as DeliveryTry
@@ -38,6 +39,8 @@ __all__ = [
     "Run",
     "Schedule",
     "Schedules",
+    "Secret",
+    "Secrets",
     "ServiceSeconds",
     "Similar",
     "Step",

@@ -73,7 +73,7 @@ class Attempt:
 class Step:
     """A step as it stands; `progress` is 0..1, `result` is what its kind returned.
 
-    `losses` counts how often it has lost its worker.
+    `losses` counts how often it has lost its worker; `held_for` is why it may not start before its `run_at`.
     """
 
     name: str
@@ -92,6 +92,7 @@ class Step:
     started_at: datetime | None
     finished_at: datetime | None
     timings: Timings
+    held_for: str | None = None
     raw: Document = field(repr=False, default_factory=dict)
 
 
@@ -222,6 +223,7 @@ def _step(job_id: str, name: str, it: Document) -> Step:
         started_at=time(it["started_at"]),
         finished_at=time(it["finished_at"]),
         timings=_timings(it["timings"]),
+        held_for=it.get("held_for"),
         raw=it,
     )
 

@@ -53,6 +53,11 @@ class Connection:
         headers = {"Content-Type": "application/json", **(headers or {})}
         return self._json(self._http.build_request("POST", path, content=content, headers=headers))
 
+    def put(self, path: str, content: bytes) -> Any:
+        """Put JSON in the place of what stands at a path; sent again it does nothing more."""
+        headers = {"Content-Type": "application/json"}
+        return retried(lambda: self._json(self._http.build_request("PUT", path, content=content, headers=headers)))
+
     def patch(self, path: str, content: bytes, headers: Mapping[str, str]) -> Any:
         """Change what stands at a path, in a way that does nothing more when it is sent again."""
         return retried(lambda: self.patch_once(path, content, headers))

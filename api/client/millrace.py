@@ -24,6 +24,7 @@ from api.client.listening import listen
 from api.client.numbers import Decision, Pool
 from api.client.operating import DeadLetters, Queue, Replayed
 from api.client.schedules import Schedules
+from api.client.secrets import Secrets
 from api.client.sending import Body, OnSent
 from api.client.similar import Similar
 from api.client.webhooks import Webhooks
@@ -48,6 +49,8 @@ class Millrace:
         self.url = self._connection.url
         self.schedules = Schedules(self._connection, self._paged)
         """What is to be done by the clock: `millrace.schedules.create({"cron": "0 3 * * *", "job": {…}})`."""
+        self.secrets = Secrets(self._connection, self._paged)
+        """What steps send to third parties: `millrace.secrets.put("crm", "…")`, then `{{secrets.crm}}` in a step."""
         self.webhooks = Webhooks(self._connection, self._paged)
         """Who is told of what happens: `millrace.webhooks.create("https://…").secret`."""
 

@@ -2,31 +2,25 @@
 
 import hashlib
 import json
-import socket
-import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from storage import events, jobs, stops
+from storage import jobs
 from storage.errors import ObjectMissing
 from storage.keys import output_key
-from storage.model import Job, Step, StepState, TenantId, new_job_id
+from storage.model import Job, Step, StepState, TenantId
 from tasks import base
-from tasks.document import parse
-from tasks.names import KINDS, Kind
+from tasks.names import KINDS
 from tasks.outbound import Waiting
 from tasks.process import Process
-from tasks.submit import submit
 from tests.sink import Answer, Sink
-from tests.tasks.outbound_servers import LOOPBACK, Got, Say, first, plain, raw, redirect, verbatim
+from tests.tasks.outbound_servers import LOOPBACK, Say, first, plain, raw, redirect, verbatim
 from tests.tasks.test_call import keep_secret, rows_with
 from tests.tasks.test_kinds import work_off
-from tests.waiting import until
 
 JPEG = {"Content-Type": "image/jpeg"}
 SMALL = {"kind": "image.resize", "variants": [{"name": "small", "width": 32}]}
@@ -180,7 +174,7 @@ def tried_again(process: Process, tenant: TenantId, job: Job) -> Step:
     """The first step after another try, whose time is made to come."""
     with process.database.begin(tenant) as tx:
         tx.sql("UPDATE steps SET state = 'queued' WHERE tenant_id = %(tenant)s AND id = %(id)s", id=job.steps[0].id)
-    base.perform(process, KINDS["input.fetch"], tenant, job.id, job.steps[0].id)
+    perform(process, tenant, job)
     return found(process, tenant, job).steps[0]
 
 
@@ -189,72 +183,6 @@ def found(process: Process, tenant: TenantId, job: Job) -> Job:
         standing = jobs.find(tx, job.id)
     assert standing is not None
     return standing
-
-
-def test_a_web_page_in_a_pictures_place_fails_before_it_is_read(opened: Process, tenant: TenantId) -> None:
-    page = b"HTTP/1.1 200 OK\r\nContent-Type: Text/HTML; charset=utf-8\r\nContent-Length: 1000000\r\n\r\n<html>"
-    with raw(verbatim(page)) as server:
-        job = work_off(opened, tenant, document(server.url, {"small": SMALL}))
-    assert failed(job.steps[0]) == (
-        StepState.FAILED,
-        "input_type_refused",
-        "127.0.0.1 answered with text/html; what is taken is anything but application/xhtml+xml, text/html",
-    )
-
-
-@pytest.mark.parametrize(
-    ("headers", "came"),
-    [
-        ({"Content-Type": "image/svg+xml"}, "image/svg+xml"),
-        ({"Content-Type": "s3cret \x7f"}, "application/octet-stream"),
-        ({}, "a file without a type (application/octet-stream)"),
-    ],
-)
-def test_a_file_of_another_type_is_refused_by_the_type_that_came(
-    process: Process, tenant: TenantId, hook: Sink, headers: dict[str, str], came: str
-) -> None:
-    hook.answers = [Answer(headers=headers)]
-    state, code, message = failed(fetched(process, tenant, hook.url, types=["image/png", "image/jpeg"]))
-    assert (state, code) == (StepState.FAILED, "input_type_refused")
-    assert message == f"127.0.0.1 answered with {came}; what is taken is image/png, image/jpeg"
-
-
-def test_a_file_that_says_it_is_too_large_is_refused_before_it_comes(opened: Process, tenant: TenantId) -> None:
-    with raw(verbatim(b"HTTP/1.1 200 OK\r\nContent-Length: 4001\r\n\r\n")) as server:
-        state, code, message = failed(fetched(opened, tenant, server.url, max_bytes=4000))
-    assert (state, code) == (StepState.FAILED, "file_too_large")
-    assert "4000 bytes" in message
-
-
-def test_a_file_that_does_not_say_so_is_refused_as_soon_as_it_is(opened: Process, tenant: TenantId) -> None:
-    with raw(chunked_for_ever) as server:
-        step = fetched(opened, tenant, server.url, max_bytes=10**6)
-        assert failed(step)[:2] == (StepState.FAILED, "file_too_large")
-        server.await_end()
-
-
-def chunked_for_ever(connection: socket.socket, _got: Got) -> None:
-    connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
-    while True:
-        connection.sendall(b"1000\r\n" + b"x" * 4096 + b"\r\n")
-
-
-def test_the_operators_bound_holds_whatever_the_job_says(process: Process, tenant: TenantId, hook: Sink) -> None:
-    hook.answers = [Answer(body=b"x" * 101)]
-    bound = replace(process, settings=replace(process.settings, max_fetch_bytes=100))
-    assert failed(fetched(bound, tenant, hook.url, max_bytes=10**9))[1] == "file_too_large"
-    hook.answers = [Answer(body=b"x" * 100)]
-    assert fetched(bound, tenant, hook.url).state is StepState.SUCCEEDED
-
-
-@pytest.mark.parametrize("status", [200, 204])
-def test_an_empty_file_is_none(process: Process, tenant: TenantId, hook: Sink, status: int) -> None:
-    hook.answers = [Answer(status=status, body=b"")]
-    assert failed(fetched(process, tenant, hook.url)) == (
-        StepState.FAILED,
-        "input_empty",
-        f"127.0.0.1 answered {status} with an empty file",
-    )
 
 
 def test_a_secret_goes_into_a_header_and_nothing_of_it_or_the_query_is_kept(
@@ -284,61 +212,8 @@ def test_a_secret_that_is_not_there_fails_before_anything_is_asked(
     assert hook.got == []
 
 
-class Halves:
-    """Sends half of a file, and the rest when told to."""
-
-    def __init__(self, size: int, *, says_length: bool = True) -> None:
-        self.go_on = threading.Event()
-        self._size = size
-        self._length = f"Content-Length: {size}" if says_length else "Connection: close"
-
-    def __call__(self, connection: socket.socket, _got: Got) -> None:
-        connection.sendall(f"HTTP/1.1 200 OK\r\n{self._length}\r\n\r\n".encode() + b"x" * (self._size // 2))
-        self.go_on.wait(30)
-        connection.sendall(b"x" * (self._size - self._size // 2))
-        connection.shutdown(socket.SHUT_RDWR)
-
-
-def begun(process: Process, tenant: TenantId, url: str) -> Job:
-    with process.database.begin(tenant) as tx:
-        return submit(tx, parse(document(url)), job_id=new_job_id(), file=None).job
-
-
 def perform(process: Process, tenant: TenantId, job: Job) -> None:
-    kind: Kind = KINDS["input.fetch"]
-    base.perform(process, kind, tenant, job.id, job.steps[0].id)
-
-
-def progress(process: Process, tenant: TenantId, job: Job) -> list[Any]:
-    with process.database.read(tenant) as tx:
-        return [event.data for event in events.after(tx, job.id, 0) if event.type == "step.progress"]
-
-
-@pytest.mark.parametrize("says_length", [True, False])
-def test_those_who_watch_see_the_bytes_come(opened: Process, tenant: TenantId, says_length: bool) -> None:
-    halves = Halves(200_000, says_length=says_length)
-    with raw(halves) as server, ThreadPoolExecutor(1) as pool:
-        job = begun(opened, tenant, server.url)
-        working = pool.submit(perform, opened, tenant, job)
-        told = until(lambda: progress(opened, tenant, job))
-        halves.go_on.set()
-        working.result(30)
-    [told] = told
-    assert told["progress"] == (0.5 if says_length else 0.0)
-    assert (told["bytes"], told["of"]) == (100_000, 200_000 if says_length else None)
-    assert found(opened, tenant, job).steps[0].result["outputs"][0]["bytes"] == 200_000
-
-
-def test_a_job_that_is_canceled_lets_go_of_the_connection(opened: Process, tenant: TenantId) -> None:
-    with raw(Halves(200_000)) as server, ThreadPoolExecutor(1) as pool:
-        job = begun(opened, tenant, server.url)
-        working = pool.submit(perform, opened, tenant, job)
-        until(lambda: progress(opened, tenant, job))
-        with opened.database.begin(tenant) as tx:
-            stops.cancel(tx, job.id)
-        working.result(30)
-        server.await_end()
-    assert found(opened, tenant, job).steps[0].state is StepState.CANCELED
+    base.perform(process, KINDS["input.fetch"], tenant, job.id, job.steps[0].id)
 
 
 def test_several_files_are_fetched_by_steps_of_their_own(
