@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from email.message import Message
 from pathlib import Path
 from typing import BinaryIO
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 from storage.model import Json
 from tasks import expressions
@@ -59,7 +59,7 @@ def run(work: Work, params: InputFetch) -> Json:
         OUTPUT,
         reception.path,
         content_type=reception.content_type,
-        filename=params.filename or plain_filename(redaction.text(_filename(answer))),
+        filename=params.filename or redaction.text(_filename(answer)),
         url=_shown(params.url),
         sha256=reception.hash.hexdigest(),
     )
@@ -187,7 +187,7 @@ def _is_success(status: int) -> bool:
 
 def _filename(answer: Answer) -> str:
     """What the answer calls its file (RFC 6266), or the end of the path that it came from."""
-    return unquote(_disposed(answer.headers) or urlsplit(answer.url).path)
+    return plain_filename(_disposed(answer.headers) or urlsplit(answer.url).path)
 
 
 def _disposed(headers: Mapping[str, str]) -> str | None:

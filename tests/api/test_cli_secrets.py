@@ -6,7 +6,6 @@ import pty
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
@@ -178,9 +177,3 @@ def test_a_refusal_names_the_place_and_not_the_value(millrace: Millrace) -> None
     assert refused.value.code == "invalid_request"
     assert "/value: must be ASCII characters" in str(refused.value)
     assert TOKEN not in str(refused.value)
-
-
-def test_the_docs_tell_of_every_command() -> None:
-    told = (Path(__file__).parents[2] / "docs" / "secrets.md").read_text()
-    for words in ("secrets set", "secrets list", "secrets delete", "storage reseal", "SECRET_KEY_FALLBACKS"):
-        assert words in told

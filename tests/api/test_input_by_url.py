@@ -125,6 +125,20 @@ def test_a_file_that_cannot_be_fetched_fails_its_job(opened: Api, process: Proce
     assert shown["steps"]["small"]["state"] == "canceled"
 
 
+def test_a_retry_may_fetch_from_another_place(opened: Api, process: Process, files: Sink, photos: Path) -> None:
+    photo = Answer(body=(photos / "rocket.jpg").read_bytes(), headers={"Content-Type": "image/jpeg"})
+    files.answers = [Answer(status=404), photo]
+    job = opened.acme.post(json={"input": {"url": files.url}, "steps": RESIZE}).json()
+    with pytest.raises(base.StepUnsuccessful):
+        work_off(opened, process, job)
+    wish = {"steps": {"input": {"url": f"{files.url}/new.jpg"}}}
+    retried = opened.acme.ask("POST", f"/v1/jobs/{job['id']}/retry", json=wish)
+    assert retried.status_code == 202, retried.text
+    shown = work_off(opened, process, job)
+    assert (shown["state"], [got.path for got in files.received]) == ("succeeded", ["/hook", "/hook/new.jpg"])
+    assert shown["steps"]["input"]["result"]["outputs"][0]["filename"] == "new.jpg"
+
+
 @pytest.mark.parametrize("body", [JOB + FILE + END, FILE + JOB + END], ids=["job first", "file first"])
 def test_a_file_beside_the_url_of_one_is_a_flaw(any_api: Api, body: bytes) -> None:
     with leaving_nothing(any_api):

@@ -227,11 +227,9 @@ def test_of_many_at_once_one_makes_it_and_every_value_is_a_version(api: Api) -> 
 
 def test_without_a_secret_key_none_is_kept_and_the_lists_are_read(api: Api, shared_database: Database) -> None:
     make(api.acme)
-    with (
-        served(settings(shared_database.settings.url, keyring=None)) as running,
-        seen(running, shared_database) as bare,
-    ):
-        keyless = Caller(tenant=api.acme.tenant, key=api.acme.key, http=bare.acme.http)
+    bare = settings(shared_database.settings.url, keyring=None)
+    with served(bare) as running, httpx2.Client(base_url=running.url) as http:
+        keyless = Caller(tenant=api.acme.tenant, key=api.acme.key, http=http)
         refused(make(keyless, "other"), (503, "secret_key_missing"))
         refused(put(keyless, "other"), (503, "secret_key_missing"))
         assert listed(keyless) == ["crm"]

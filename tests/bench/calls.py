@@ -10,7 +10,7 @@ import tempfile
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 
 import click
@@ -25,6 +25,8 @@ from tests import pools
 from tests.slow_host import SlowHost, slow_host
 
 OTHERS = 20
+TO_OPEN = 5  # failures after which a host is left alone
+PROBES = 4  # at most within a minute: after 5, 10, 20 and 40 seconds
 MIB = 1024 * 1024
 
 
@@ -73,12 +75,11 @@ def _slow(
     took, least = time.monotonic() - began, calls / budget * seconds
     memory = (peak.end() - idle) / MIB
     behind = max(quick.at) - sent_others
-    print(
-        f"{calls} calls of {seconds:g} s, {budget} at a time: {took:.1f} s, {took / least:.2f} × the least ({least:.0f} s)"
-    )
+    ratio = took / least
+    print(f"{calls} calls of {seconds:g} s, {budget} at a time: {took:.1f} s, {ratio:.2f} of the least, {least:.0f} s")
     print(f"  at once: {slow.most} at most; asked: {len(slow.at)} times for {len(set(slow.keys))} steps")
     print(
-        f"  sent within {sent - began:.1f} s; the last of another host's {OTHERS} began {behind:.2f} s after it was sent"
+        f"  sent within {sent - began:.1f} s; the last of another host's {OTHERS} began {behind:.2f} s after its sending"
     )
     print(f"  memory: {memory:.1f} MiB more, {memory / slow.most * 100:.1f} MiB for 100 waiting calls")
     bars = {
@@ -105,10 +106,8 @@ def _down(client: httpx2.Client, running: Running, slow: SlowHost, *, calls: int
     first = _first_after(slow, back)
     _wait(running, before + calls)
     print(f"down for {seconds:g} s under {calls} calls: seen {len(seen)} requests, at {seen}")
-    print(
-        f"  back: the first request came {first:.1f} s after, the last call was done {time.monotonic() - back:.1f} s after"
-    )
-    return []
+    print(f"  back: first asked {first:.1f} s after, all calls done {time.monotonic() - back:.1f} s after")
+    return ["missed: probes only"] if len(seen) > TO_OPEN + PROBES else []
 
 
 def _send(client: httpx2.Client, host: SlowHost, count: int) -> None:
@@ -166,7 +165,7 @@ class _Peak:
             self._most = max(self._most, self._process.memory_info().rss)
 
 
-def _platform(folder: Path, budget: int):  # type: ignore[no-untyped-def]
+def _platform(folder: Path, budget: int) -> AbstractContextManager[Running]:
     made = folder / "pools"
     made.mkdir()
     pools.write(made / "calls.yaml", FOLDER / "calls.yaml", minReplicaCount=1, maxReplicaCount=1)

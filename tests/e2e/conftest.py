@@ -22,6 +22,7 @@ def third_party() -> Iterator[Sink]:
 def hook(third_party: Sink) -> Sink:
     """A third party that has not been called yet."""
     third_party.got.clear()
+    third_party.received.clear()
     third_party.answers = [Answer()]
     return third_party
 

@@ -33,21 +33,19 @@ def test_a_web_page_in_a_pictures_place_fails_before_it_is_read(opened: Process,
     )
 
 
-@pytest.mark.parametrize(
-    ("headers", "came"),
-    [
+def test_a_file_of_another_type_is_refused_by_the_type_that_came(
+    process: Process, tenant: TenantId, hook: Sink
+) -> None:
+    untyped = "a file without a type (application/octet-stream)"
+    for said, came in (
         ({"Content-Type": "image/svg+xml"}, "image/svg+xml"),
         ({"Content-Type": "s3cret \x7f"}, "application/octet-stream"),
-        ({}, "a file without a type (application/octet-stream)"),
-    ],
-)
-def test_a_file_of_another_type_is_refused_by_the_type_that_came(
-    process: Process, tenant: TenantId, hook: Sink, headers: dict[str, str], came: str
-) -> None:
-    hook.answers = [Answer(headers=headers)]
-    state, code, message = failed(fetched(process, tenant, hook.url, types=["image/png", "image/jpeg"]))
-    assert (state, code) == (StepState.FAILED, "input_type_refused")
-    assert message == f"127.0.0.1 answered with {came}; what is taken is image/png, image/jpeg"
+        ({}, untyped),
+    ):
+        hook.answers = [Answer(headers=said)]
+        state, code, message = failed(fetched(process, tenant, hook.url, types=["image/png", "image/jpeg"]))
+        assert (state, code) == (StepState.FAILED, "input_type_refused")
+        assert message == f"127.0.0.1 answered with {came}; what is taken is image/png, image/jpeg"
 
 
 def test_a_file_that_says_it_is_too_large_is_refused_before_it_comes(opened: Process, tenant: TenantId) -> None:
@@ -91,14 +89,11 @@ def test_the_operators_bound_holds_whatever_the_job_says(process: Process, tenan
     assert fetched(bound, tenant, hook.url).state is StepState.SUCCEEDED
 
 
-@pytest.mark.parametrize("status", [200, 204])
-def test_an_empty_file_is_none(process: Process, tenant: TenantId, hook: Sink, status: int) -> None:
-    hook.answers = [Answer(status=status, body=b"")]
-    assert failed(fetched(process, tenant, hook.url)) == (
-        StepState.FAILED,
-        "input_empty",
-        f"127.0.0.1 answered {status} with an empty file",
-    )
+def test_an_empty_file_is_none(process: Process, tenant: TenantId, hook: Sink) -> None:
+    for status in (200, 204):
+        hook.answers = [Answer(status=status, body=b"")]
+        words = f"127.0.0.1 answered {status} with an empty file"
+        assert failed(fetched(process, tenant, hook.url)) == (StepState.FAILED, "input_empty", words)
 
 
 class Halves:
