@@ -27,6 +27,7 @@ from api.cli import (
     webhooks,
 )
 from api.cli.follow import Done, Entry, Save, follow
+from api.cli.photos import Address, document_for, file_of, photo
 from api.cli.progress import display, printable, reason
 from api.cli.results import Folder
 from api.cli.run import Run
@@ -35,7 +36,6 @@ from api.client.sending import OnSent
 
 DEFAULT_TEMPLATE = "thumbnails"
 STATES = ("scheduled", "queued", "running", "succeeded", "failed", "canceled", "expired")
-PHOTO = click.Path(exists=True, dir_okay=False, path_type=Path)
 DIR = click.Path(file_okay=False, path_type=Path)
 INTERRUPTED = 130  # as shells say of a program that Ctrl-C ended
 
@@ -57,7 +57,7 @@ def cli(context: click.Context, url: str | None, key: str | None) -> None:
 
 
 @cli.command()
-@click.argument("photos", nargs=-1, metavar="[PHOTO]...", type=PHOTO)
+@click.argument("photos", nargs=-1, metavar="[PHOTO]...", type=photo)
 @click.option("--template", metavar="NAME", help=f"What is to be done with each photo (default: {DEFAULT_TEMPLATE}).")
 @click.option("--job", "spec", metavar="FILE", type=click.File("rb"), help="The job's document, JSON; - reads it here.")
 @click.option("--watch/--no-watch", default=None, help="Stay until the jobs have ended, and show how they go on.")
@@ -66,14 +66,14 @@ def cli(context: click.Context, url: str | None, key: str | None) -> None:
 @click.pass_obj
 def submit(
     run: Run,
-    photos: Sequence[Path],
+    photos: Sequence[Path | Address],
     template: str | None,
     spec: BinaryIO | None,
     watch: bool | None,
     output: Path | None,
     as_json: bool,
 ) -> None:
-    """Submit one job for each PHOTO, or a single one without a file.
+    """Submit one job for each PHOTO, a file or a URL to fetch it from, or a single one without.
 
     Exit status 0 when every job was accepted, and with --watch has succeeded; 1 when not; 2 for a wrong command line.
 
@@ -81,6 +81,7 @@ def submit(
     Examples:
       millrace submit a.jpg b.png --watch --output thumbnails/
       millrace submit a.jpg --template describe --watch
+      millrace submit https://example.com/a.jpg --watch
       millrace submit a.jpg --job spec.json
       echo '{"steps": {"hello": {"kind": "echo"}}}' | millrace submit --job - --watch
     """
@@ -92,11 +93,12 @@ def submit(
         raise click.UsageError("--output needs the jobs to end; leave out --no-watch.")
     document = specs.document(spec) if spec else {"template": template or DEFAULT_TEMPLATE}
     named = photos or [specs.name_of(spec)]
-    files: Sequence[Path | None] = photos or [None]
+    given: Sequence[Path | Address | None] = photos or [None]
+    local = [one for one in photos if isinstance(one, Path)]
     with run.client() as client:
-        sends = [partial(_send, client, document, file) for file in files]
+        sends = [partial(_send, client, document_for(one, document), file_of(one)) for one in given]
         entries = [Entry(label=path.name, begin=send) for path, send in zip(named, sends, strict=True)]
-        save = _folder(client, output, [results.stem_of(path) for path in named], photos) if output else None
+        save = _folder(client, output, [results.stem_of(Path(path.name)) for path in named], local) if output else None
         done = _follow(run, client, entries, save, to_the_end=bool(watch or output))
     if as_json:
         _print_documents(done)

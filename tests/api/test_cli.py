@@ -156,3 +156,14 @@ def test_ctrl_c_leaves_the_job_to_the_platform_and_says_how_to_look_again(
     assert f"  millrace watch {accepted[1]}" in said
     assert "Traceback" not in said
     assert millrace.job(accepted[1]).state == "queued"
+
+
+def test_a_photo_may_be_a_url_which_the_platform_fetches(run: Run, api: Api) -> None:
+    submitted = run("submit", "https://photos.example/a/cat%20one.jpg?sig=1", "--template", "describe", "--json")
+    assert submitted.exit_code == 0, submitted.output
+    with Millrace(api.url, api.key) as client:
+        job = client.job(json.loads(submitted.stdout)["id"])
+    assert (job.steps["input"].kind, job.steps["look"].use) == ("input.fetch", ("input",))
+    refused = run("submit", "http://127.0.0.1/a.jpg")
+    assert (refused.exit_code, "/input/url" in refused.output) == (1, True)
+    assert run("submit", "no-such-file.jpg").exit_code == 2

@@ -61,6 +61,7 @@ HOOKING = [
         "POST /v1/webhooks/{webhook_id}/rotate-secret",
         "POST /v1/webhooks/{webhook_id}/redeliver",
         "POST /v1/webhooks/{webhook_id}/deliveries/{delivery_id}/redeliver",
+        "POST /v1/secrets",
     )
 ]
 
