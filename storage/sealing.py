@@ -76,6 +76,8 @@ def keyring_from_env(env: Mapping[str, str]) -> Keyring | None:
     for name, keys in (("SECRET_KEY", [current]), ("SECRET_KEY_FALLBACKS", older)):
         if any(len(key) < LEAST_CHARACTERS for key in keys):
             raise ConfigurationError(f"{name} must have at least {LEAST_CHARACTERS} random characters")
+    if "," in current or current != current.strip():  # it could not stand among the fallbacks later
+        raise ConfigurationError("SECRET_KEY must have no commas, and no spaces around it")
     return Keyring([current, *older])
 
 

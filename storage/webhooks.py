@@ -78,7 +78,7 @@ WHERE d.tenant_id = pending.tenant_id AND d.id = pending.id
 _SEALED_OTHERWISE = """
 SELECT * FROM webhook_endpoints
 WHERE sealed IS NOT NULL AND key_id <> %(key)s AND (tenant_id, id) > (%(tenant)s, %(endpoint)s)
-ORDER BY tenant_id, id LIMIT %(limit)s FOR UPDATE
+ORDER BY tenant_id, id LIMIT %(limit)s FOR NO KEY UPDATE
 """
 
 _FORGET_LISTENERS = """

@@ -101,6 +101,8 @@ BAD: list[tuple[dict[str, str], str]] = [
         "SECRET_KEY_FALLBACKS must have at least 32 random characters",
     ),
     ({"SECRET_KEY_FALLBACKS": OLD}, "SECRET_KEY_FALLBACKS is set, and SECRET_KEY is not"),
+    ({"SECRET_KEY": f"{NEW},x"}, "SECRET_KEY must have no commas, and no spaces around it"),
+    ({"SECRET_KEY": f"{NEW}\n"}, "SECRET_KEY must have no commas, and no spaces around it"),
 ]
 
 

@@ -82,6 +82,7 @@ def test_every_string_is_filled_and_no_name_of_a_field() -> None:
 FAILED = {
     "{{steps.look.labels[0].nam}}": "nothing is there; steps.look.labels[0] has: name, score",
     "{{steps.look.labels[2].name}}": "nothing is there; steps.look.labels has 2 elements",
+    "{{steps.look.labels[-3].name}}": "nothing is there; steps.look.labels has 2 elements",
     "{{steps.look.labels.name}}": "nothing is there; steps.look.labels is a list",
     "{{steps.look.n.x}}": "nothing is there; steps.look.n is a number",
     "{{steps.look.none}}": "nothing is there; steps.look.none is null",
@@ -148,7 +149,7 @@ FLAWED = {
     "{{steps.look[::0]}}": "the step of a slice cannot be 0",
     "{{" + "!" * 60 + "job}}": "nested too deeply",
     "{{" + "!" * 490 + "job}}": "nested too deeply",
-    "{{'" + "a" * MAX_TEXT + "'}}": f"longer than {MAX_TEXT} characters",
+    "{{'" + "a" * (MAX_TEXT - 1) + "'}}": f"longer than {MAX_TEXT} characters",
     "a {{job.id": "'{{' without '}}'",
 }
 
@@ -167,7 +168,11 @@ def test_a_secret_is_named(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["{{schedule.fire_time}}", "{{ schedule.name }}", "{{steps}}", "{{'a'}}", "no expression"]
+    "text",
+    [
+        *("{{schedule.fire_time}}", "{{ schedule.name }}", "{{steps}}", "{{'a'}}", "no expression"),
+        "{{'" + "a" * (MAX_TEXT - 2) + "'}}",
+    ],
 )
 def test_the_door_lets_pass(text: str) -> None:
     assert flaws(text, at="", steps=(), roots=ROOTS) == []
@@ -200,6 +205,10 @@ def test_what_is_filled_in_has_its_limit() -> None:
         render("{{job.large}}", scope)
     with pytest.raises(ExpressionFailed, match="gives too much"):
         render(["{{job.fits}}"] * 100, scope)
+    deep = json.loads("[" * 65 + "]" * 65)
+    assert render("{{job}}", {"job": deep[0]}) == deep[0]
+    with pytest.raises(ExpressionFailed, match="more than 64 levels"):
+        render("{{job}}", {"job": deep})
 
 
 BOMBS = {
@@ -208,15 +217,17 @@ BOMBS = {
     "a list that doubles within itself": "job.list[*]." + ".".join(["[@,@]"] * 31),
     "the text of a list that doubles": f"to_string(job|{'|'.join(['[@,@]'] * 28)})",
     "comparing lists that double": f"(job|{'|'.join(['[@,@]'] * 25)}) == (job|{'|'.join(['[@,@]'] * 25)})",
-    "a long glue": "length(join(to_string(job.list), job.list[*].to_string(@)))",
-    "a literal everywhere": f"to_string(map(&`{[1] * 80}`, job.list))",
+    "a long glue": "length(join(job.text, job.words))",
+    "a long name": f"length(job.some[*].{{{'a' * 450}: @}})",
+    "a literal everywhere": f"length(to_string(map(&`{[1] * 80}`, job.list)))",
     "each with each": "job.list[*].to_string(@) | map(&length(@), @) | [?@ == `1`] | sum(@)",
 }
 
 
 @pytest.mark.parametrize("expression", BOMBS.values(), ids=BOMBS)
 def test_no_expression_grows_beyond_measure(expression: str) -> None:
-    scope = {"job": {"text": "x" * 1000, "list": list(range(60_000))}}
+    numbers = list(range(60_000))
+    scope = {"job": {"text": "x" * 10_000, "list": numbers, "some": numbers[:20_000], "words": ["x"] * 2000}}
     with pytest.raises(ExpressionFailed, match=r"takes too long|gives too much|nested too deeply"):
         render(f"{{{{{expression}}}}}", scope)
 
@@ -231,6 +242,7 @@ URLS = {
     "https://crm.example/?q={{job.metadata.nil}}&r={{job.metadata.up}}": "https://crm.example/?q=&r=..",
     "https://crm.example/v{{job.metadata.nil}}/{{job.metadata.up}}.txt": "https://crm.example/v/...txt",
     "https://crm.example/{{{{x}}?a=%7B": "https://crm.example/{{x}}?a=%7B",
+    "{{job.metadata.nil}}{{job.metadata.tag}}": "t%2F1",
     "https://crm.example/a b": "https://crm.example/a b",
 }
 
@@ -243,6 +255,7 @@ def test_what_is_filled_into_a_url_is_encoded_for_its_place(text: str, url: str)
 ELSEWHERE = {
     "https://{{job.metadata.tag}}/": "name of a host",
     "https://{{job.metadata.nil}}.example/": "name of a host",
+    "https://{{'crm.example:1'}}/": "name of a host",
     "https://crm.example:{{steps.look.url}}/": "name of a host",
     "https://me@{{steps.look.labels[0].name}}/": "name of a host",
     "https://crm.example/{{job.metadata.up}}/keys": "only dots",
