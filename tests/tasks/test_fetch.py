@@ -19,7 +19,7 @@ from tasks.outbound import Waiting
 from tasks.process import Process
 from tests.sink import Answer, Sink
 from tests.tasks.outbound_servers import LOOPBACK, Say, first, plain, raw, redirect, verbatim
-from tests.tasks.test_call import keep_secret, rows_with
+from tests.tasks.test_call_secrets import keep_secret, rows_with
 from tests.tasks.test_kinds import work_off
 
 JPEG = {"Content-Type": "image/jpeg"}
