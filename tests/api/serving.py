@@ -19,7 +19,7 @@ from api.settings import ApiSettings, from_env
 from storage.objects import settings as objects_settings
 
 MAX_UPLOAD_BYTES = 10 * 1024**2  # more than one part of a multipart upload to S3
-SECRET_KEY = "of the tests alone, and of no platform"
+SECRET_KEY = "of the tests alone and of no platform"
 STOP_SECONDS = 10.0
 
 

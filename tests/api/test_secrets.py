@@ -207,7 +207,7 @@ def test_a_weak_value_cannot_be_guessed_from_what_is_kept_of_the_request(api: Ap
     guesses = {hashlib.sha256(json.dumps(shape, sort_keys=True).encode()).digest() for shape in shapes}
     assert bytes(kept) not in guesses
     # The same request under another SECRET_KEY is another one: what is kept depends on the key.
-    other = settings(shared_database.settings.url, {"SECRET_KEY": "another key of the tests, and of nobody else"})
+    other = settings(shared_database.settings.url, {"SECRET_KEY": "another key of the tests and of nobody else"})
     with served(other) as running, httpx2.Client(base_url=running.url) as http:
         moved = Caller(tenant=api.acme.tenant, key=api.acme.key, http=http)
         refused(make(moved, value="1234", key="mine"), (422, "idempotency_mismatch"))
