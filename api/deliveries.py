@@ -84,6 +84,41 @@ async def of_job(
 
 
 @router.get(
+    "/v1/jobs/{job_id}/deliveries/{delivery_id}",
+    summary="Read a delivery of a job",
+    response_model=WholeDelivery,
+    responses=openapi.problems(401, 403, 404, 422, 503),
+)
+async def show_of_job(job_id: str, delivery_id: str, service: Serving, caller: Reader) -> Response:
+    """The same as at its webhook, and the way to those to the job's own `notify`; of a job that is deleted, too."""
+    wanted, told_of = _checked(delivery_id), jobs.checked_id(job_id)
+    found = await service.blocking(_find_of_job, service, caller, told_of, wanted)
+    return Response(whole_delivery(found).model_dump_json(), media_type="application/json")
+
+
+@router.post(
+    "/v1/jobs/{job_id}/deliveries/{delivery_id}/redeliver",
+    summary="Send a message of a job again",
+    status_code=202,
+    response_model=DeliveryDocument,
+    responses=openapi.problems(400, 401, 403, 404, 409, 422, 503) | webhook_openapi.SENT,
+)
+async def redeliver_of_job(
+    job_id: str, delivery_id: str, service: Serving, caller: Writer, idempotency_key: KeyHeader = None
+) -> Response:
+    """Send it at once, to the job's own `notify` or to the webhook that it was for: see there."""
+    wanted, told_of = _checked(delivery_id), jobs.checked_id(job_id)
+    service.keyring()  # without one nothing is sent
+
+    def act(tx: Tx) -> Json:
+        return _sent_again(tx, _of_job_or_refused(tx, told_of, wanted))
+
+    sent = await idempotent.once(service, caller.tenant_id, idempotency_key, ["redeliver", told_of, wanted], act)
+    headers = {"Location": f"/v1/jobs/{told_of}/deliveries/{wanted}"}
+    return JSONResponse(sent, status_code=202, headers=headers)
+
+
+@router.get(
     "/v1/webhooks/{webhook_id}/deliveries/{delivery_id}",
     summary="Read a delivery",
     response_model=WholeDelivery,
@@ -110,12 +145,7 @@ async def redeliver(
     wanted, endpoint_id = _checked(delivery_id), checked_id(webhook_id)
 
     def act(tx: Tx) -> Json:
-        _found_or_refused(tx, endpoint_id, wanted)
-        enabled_or_refused(found_or_refused(tx, endpoint_id))
-        sent = deliveries.redeliver(tx, wanted)
-        if sent is None:
-            raise not_found("delivery")
-        return delivery_document(sent).model_dump(mode="json")
+        return _sent_again(tx, _found_or_refused(tx, endpoint_id, wanted))
 
     sent = await idempotent.once(service, caller.tenant_id, idempotency_key, ["redeliver", endpoint_id, wanted], act)
     headers = {"Location": f"/v1/webhooks/{endpoint_id}/deliveries/{wanted}"}
@@ -211,6 +241,29 @@ def _find(service: Service, caller: Principal, endpoint_id: EndpointId, delivery
     with service.database.read(caller.tenant_id) as tx:
         found_or_refused(tx, endpoint_id)
         return _found_or_refused(tx, endpoint_id, delivery_id)
+
+
+def _find_of_job(service: Service, caller: Principal, job_id: JobId, delivery_id: DeliveryId) -> Delivery:
+    with service.database.read(caller.tenant_id) as tx:
+        return _of_job_or_refused(tx, job_id, delivery_id)
+
+
+def _sent_again(tx: Tx, delivery: Delivery) -> Json:
+    """Have it sent again; its document. Raises Refused (409) if its webhook is disabled."""
+    if delivery.endpoint_id is not None:
+        enabled_or_refused(found_or_refused(tx, delivery.endpoint_id))
+    sent = deliveries.redeliver(tx, delivery.id)
+    if sent is None:
+        raise not_found("delivery")
+    return delivery_document(sent).model_dump(mode="json")
+
+
+def _of_job_or_refused(tx: Tx, job_id: JobId, delivery_id: DeliveryId) -> Delivery:
+    """The delivery that tells of the job. Raises Refused (404)."""
+    found = deliveries.find(tx, delivery_id)
+    if found is None or found.job_id != job_id:
+        raise not_found("delivery")
+    return found
 
 
 def _found_or_refused(tx: Tx, endpoint_id: EndpointId, delivery_id: DeliveryId) -> Delivery:

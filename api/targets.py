@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from api.errors import Refused
 from api.settings import ApiSettings
 from tasks.addresses import check_url
+from tasks.call_params import HttpCall, in_ascii
 from tasks.errors import Flaw, InvalidDocument
 from tasks.input_document import INPUT
 from tasks.spec import JobSpec
@@ -33,4 +34,5 @@ def _targets(spec: JobSpec) -> Iterator[tuple[str, str]]:
         url = step.params.get("url")
         if step.kind.call_seconds and isinstance(url, str) and "{{" not in url:
             is_input = step.name == INPUT and spec.fetches_input
-            yield "/input/url" if is_input else f"/steps/{escape(step.name)}/url", url
+            address = in_ascii(url) if isinstance(step.checked, HttpCall) else url
+            yield "/input/url" if is_input else f"/steps/{escape(step.name)}/url", address

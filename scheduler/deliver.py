@@ -12,8 +12,9 @@ from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import psycopg
 
@@ -36,7 +37,8 @@ GRACE_SECONDS = 5.0  # for what is under way when the process is to stop
 LOOK_SECONDS = 30.0  # how often it looks without being told
 STRAY_SECONDS = 60.0
 STRAYS = 1000
-MAX_NARROW = 10_000
+MOST_OF_TENANT = 50  # exchanges at a time: as many, but no more than a half of what is free
+MAX_LANES = 10_000  # of which something is remembered
 THREADS = 3  # that ask the database
 TICK_SECONDS = 0.25  # how soon it notices that it is to stop
 LEAST_SECONDS = 0.05  # between two looks that find something due for which there is no room
@@ -82,6 +84,14 @@ async def _deliver(database: Database, keyring: Keyring, how: Delivering, stop: 
         listening.result()
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Rest:
+    """How long a lane wants to be left alone, by the monotonic clock; its endpoint was last changed `as_of`."""
+
+    until: float
+    as_of: datetime | None
+
+
 class _Deliverer:
     """What is under way, and what is known of lanes: which have failed last, and which want to be left alone."""
 
@@ -100,7 +110,7 @@ class _Deliverer:
         self._lease_seconds = lease_seconds
         self._under_way: dict[asyncio.Task[None], Claimed] = {}
         self._narrow: dict[str, None] = {}  # of jobs' `notify`; an endpoint's row says it of itself
-        self._left_alone: dict[str, float] = {}  # lane: until when, by the monotonic clock
+        self._resting: dict[str, _Rest] = {}
         self._next_look = 0.0
         self._next_strays = 0.0
 
@@ -110,7 +120,7 @@ class _Deliverer:
         if time.monotonic() >= self._next_strays:
             await self._blocking(self._cancel_strays)
         while (room := EXCHANGES - len(self._under_way)) > 0:
-            taken = await self._blocking(partial(self._take, self._room(), room))
+            taken = await self._blocking(partial(self._take, self._room(), _half(room)))
             for claimed in taken:
                 task = asyncio.create_task(self._try(claimed))
                 self._under_way[task] = claimed
@@ -120,8 +130,7 @@ class _Deliverer:
         seconds = LOOK_SECONDS
         if room > 0 and (due := await self._blocking(partial(self._seconds_to_next, self._room()))) is not None:
             seconds = min(max(due, LEAST_SECONDS), LOOK_SECONDS)
-        seconds = min([seconds, *(until - time.monotonic() for until in self._left_alone.values())])
-        self._next_look = time.monotonic() + seconds
+        self._next_look = min([time.monotonic() + seconds, *(rest.until for rest in self._resting.values())])
 
     async def wait(self, stop: threading.Event) -> None:
         """Return when there may be something to do, or we are to stop."""
@@ -152,22 +161,30 @@ class _Deliverer:
             said = await self._sender.send(claimed)
         except StorageError as exc:
             log.warning("deliver.interrupted delivery=%s reason=%s", claimed.delivery.id, exc)
-        except Exception:  # the edge: one message must not stop the others, and its lease brings it back
+        except Exception:  # the edge: one message must not stop the others, nor be tried for ever
             log.exception("deliver.broken delivery=%s", claimed.delivery.id)
+            await self._give_up(claimed)
         else:
             if said is not None:
                 self._learn(claimed, said)
 
+    async def _give_up(self, claimed: Claimed) -> None:
+        try:
+            await self._sender.fail(claimed)
+        except StorageError as exc:
+            log.warning("deliver.interrupted delivery=%s reason=%s", claimed.delivery.id, exc)
+
     def _learn(self, claimed: Claimed, said: Said) -> None:
         lane = claimed.delivery.lane
         if said.wish_seconds > 0:
-            self._left_alone[lane] = time.monotonic() + said.wish_seconds
+            as_of = None if claimed.endpoint is None else claimed.endpoint.updated_at
+            self._resting[lane] = _Rest(until=time.monotonic() + said.wish_seconds, as_of=as_of)
+            _forget(self._resting)
         if said.is_delivered:
             self._narrow.pop(lane, None)
         elif claimed.endpoint is None:
             self._narrow[lane] = None
-            if len(self._narrow) > MAX_NARROW:
-                del self._narrow[next(iter(self._narrow))]
+            _forget(self._narrow)
 
     def _done(self, task: asyncio.Task[None]) -> None:
         del self._under_way[task]
@@ -175,13 +192,14 @@ class _Deliverer:
 
     def _room(self) -> UnderWay:
         now = time.monotonic()
-        self._left_alone = {lane: until for lane, until in self._left_alone.items() if until > now}
-        full = dict.fromkeys(self._left_alone, UnderWay().per_lane)
+        self._resting = {lane: rest for lane, rest in self._resting.items() if rest.until > now}
         claims = self._under_way.values()
         return UnderWay(
-            lanes=Counter(one.delivery.lane for one in claims) | full,
+            lanes=Counter(one.delivery.lane for one in claims),
             tenants=Counter[TenantId](one.delivery.tenant_id for one in claims),
             narrow=tuple(self._narrow),
+            resting={lane: rest.as_of for lane, rest in self._resting.items()},
+            per_tenant=min(MOST_OF_TENANT, _half(EXCHANGES - len(claims))),
         )
 
     def _take(self, under_way: UnderWay, room: int) -> list[Claimed]:
@@ -207,6 +225,17 @@ class _Deliverer:
 
     def _blocking(self, act: Callable[[], T]) -> asyncio.Future[T]:
         return asyncio.get_running_loop().run_in_executor(self._executor, act)
+
+
+def _half(room: int) -> int:
+    """What may be filled of the room that is left: tenants who take all they can leave a place for the next one."""
+    return max(1, room // 2)
+
+
+def _forget(lanes: dict[str, Any]) -> None:
+    """Forget the oldest: one tenant can have thousands of lanes, and each look at the rows takes all of them along."""
+    while len(lanes) > MAX_LANES:
+        del lanes[next(iter(lanes))]
 
 
 def _listen(database: Database, wake: Callable[[], object], ended: threading.Event) -> None:

@@ -12,7 +12,7 @@ from typing import Protocol, TypeVar
 from storage import deliveries, delivering, jobs, webhooks
 from storage.database import Database, Tx
 from storage.errors import SecretUnreadable
-from storage.model import Job
+from storage.model import Job, TenantId
 from storage.sealing import Keyring
 from storage.webhook_model import Claimed, Endpoint, Try
 from tasks import delivery as rules
@@ -28,6 +28,10 @@ T = TypeVar("T")
 TIMEOUTS = Timeouts(connect=5.0, read=15.0, total=20.0)
 MOST_BYTES = 1_000_000  # of an answer, which nobody reads
 HEADERS = {"content-type": "application/json", "user-agent": "Millrace"}
+
+LARGE_BYTES = 100_000  # of a body: of such a process has few in memory at a time,
+LARGE_AT_ONCE = 4  # each of another tenant,
+LARGE_AGAIN_SECONDS = 2.0  # and the others come back after that
 
 LONG_SECONDS = 5 * 86_400.0  # an endpoint that has only failed for that long,
 MANY_FAILURES = 10  # and that often, is disabled
@@ -69,10 +73,40 @@ class Sender:
         self._outbound = outbound
         self._executor = executor
         self._public_url = public_url
+        self._large: set[TenantId] = set()  # whose large bodies are under way
 
     async def send(self, claimed: Claimed) -> Said | None:
-        """Try once; None if the delivery is not ours any more. Raises DatabaseUnavailable: its lease brings it back."""
-        body = await self._blocking(lambda: self._body(claimed))
+        """Try once; None if the delivery is not ours any more, or put off: it is large and others are as well.
+
+        Raises DatabaseUnavailable: its lease brings it back.
+        """
+        body, size = None, claimed.body_bytes
+        if size is None:
+            body = await self._blocking(lambda: self._keep_body(claimed))
+            if body is None:
+                return None
+            size = len(body)
+        if size <= LARGE_BYTES:
+            return await self._send(claimed, body)
+        tenant = claimed.delivery.tenant_id
+        if tenant in self._large or len(self._large) >= LARGE_AT_ONCE:
+            body = None  # a thread for the next line may not be free at once
+            await self._blocking(lambda: self._put_off(claimed))
+            return None
+        self._large.add(tenant)
+        try:
+            return await self._send(claimed, body)
+        finally:
+            self._large.discard(tenant)
+
+    async def fail(self, claimed: Claimed) -> None:
+        """Write down that the platform itself could not try it, which says nothing of the receiver."""
+        said = Said(status=None, error="the platform could not send it", seconds=0.0)
+        await self._blocking(lambda: self._record(claimed, said, judge=False))
+
+    async def _send(self, claimed: Claimed, body: str | None) -> Said | None:
+        if body is None:
+            body = await self._blocking(lambda: self._body(claimed))
         if body is None:
             return None
         said = await self._post(claimed, body.encode())
@@ -91,6 +125,7 @@ class Sender:
                 body=body,
                 timeouts=TIMEOUTS,
                 redirects=0,
+                whose=claimed.delivery.tenant_id,
             )
             answer = await self._outbound.exchange(asked, lambda _: None, most_bytes=MOST_BYTES)
         except (OutboundRefused, OutboundFailed, OutboundTooLarge) as exc:
@@ -101,16 +136,23 @@ class Sender:
         return _said(answer, time.monotonic() - began)
 
     def _body(self, claimed: Claimed) -> str | None:
-        """What is sent: the same at every try, since it is stored before the first. None if it is not ours."""
+        """What is sent: the same at every try. None if it is not ours."""
+        with self._database.read(claimed.delivery.tenant_id) as tx:
+            return delivering.body(tx, claimed)
+
+    def _keep_body(self, claimed: Claimed) -> str | None:
+        """Make and store it, before the first try. None if it is not ours."""
         delivery = claimed.delivery
-        if delivery.body is not None:
-            return delivery.body
         job: Job | None = None
         if delivery.job_id is not None:
             with self._database.snapshot(delivery.tenant_id) as tx:
                 job = jobs.find(tx, delivery.job_id)
         with self._database.read(delivery.tenant_id) as tx:
             return delivering.keep_body(tx, claimed, rules.body_of(delivery, job, self._public_url))
+
+    def _put_off(self, claimed: Claimed) -> None:
+        with self._database.read(claimed.delivery.tenant_id) as tx:
+            delivering.give_back(tx, claimed, seconds=LARGE_AGAIN_SECONDS)
 
     def _signing(self, claimed: Claimed, now: datetime) -> Signing:
         if claimed.endpoint is None:
@@ -121,7 +163,7 @@ class Sender:
             ed25519=[found.key] if claimed.endpoint.ed25519 and found.key is not None else [],
         )
 
-    def _record(self, claimed: Claimed, said: Said) -> None:
+    def _record(self, claimed: Claimed, said: Said, *, judge: bool = True) -> None:
         tried = Try(at=datetime.now(UTC), status=said.status, error=said.error, seconds=round(said.seconds, 3))
         with self._database.begin(claimed.delivery.tenant_id) as tx:
             if said.is_delivered:
@@ -131,7 +173,8 @@ class Sender:
             again = None
             if not gone:
                 again = rules.seconds_to_next_try(claimed.delivery.tries + 1, wish_seconds=said.wish_seconds)
-            if delivering.failed(tx, claimed, tried, again_in_seconds=again) and claimed.endpoint is not None:
+            is_ours = delivering.failed(tx, claimed, tried, again_in_seconds=again)
+            if is_ours and judge and claimed.endpoint is not None:
                 _judge(tx, claimed.endpoint, gone=gone)
         told = said.error if said.status is None else said.status
         log.info("deliver.failed delivery=%s tries=%s said=%s", claimed.delivery.id, claimed.delivery.tries + 1, told)

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from storage.database import PlatformTx
-from storage.journal import BUCKET, FLOW_SECONDS, GROWTH, SHORTEST, TALLY
+from storage.journal import ARRIVED, BUCKET, FLOW_SECONDS, GROWTH, SHORTEST, TALLY
 
 ENOUGH = 20  # attempts of the last five minutes, that they and not the last hour's say how long one takes
 
@@ -56,16 +56,16 @@ WITH asked AS (
 ), flowed AS (
   SELECT queue, priority, at, arrived, ended FROM step_flow, asked WHERE at >= five
   UNION ALL
-  SELECT queue, priority, at, (became IS NOT DISTINCT FROM 'queued')::int, (was IS NOT DISTINCT FROM 'running')::int
+  SELECT queue, priority, at, {ARRIVED}, (was IS NOT DISTINCT FROM 'running')::int
   FROM step_changes, asked WHERE at >= five
 ), over AS (
   SELECT minute, extract(epoch FROM now() - minute)::float AS in_1m, extract(epoch FROM now() - five)::float AS in_5m
   FROM asked
 )
 SELECT queue, priority,
-       coalesce(sum(arrived) FILTER (WHERE at >= minute), 0) / in_1m AS arrivals_1m,
+       greatest(coalesce(sum(arrived) FILTER (WHERE at >= minute), 0), 0) / in_1m AS arrivals_1m,
        coalesce(sum(ended) FILTER (WHERE at >= minute), 0) / in_1m AS completions_1m,
-       sum(arrived) / in_5m AS arrivals_5m, sum(ended) / in_5m AS completions_5m
+       greatest(sum(arrived), 0) / in_5m AS arrivals_5m, sum(ended) / in_5m AS completions_5m
 FROM flowed, over GROUP BY GROUPING SETS ((queue, priority, in_1m, in_5m), (queue, in_1m, in_5m))
 """  # noqa: S608
 

@@ -7,10 +7,11 @@ is due again then. A lane is one place that messages go to, and no lane waits fo
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from storage.database import PlatformTx, Tx
-from storage.deliveries import delivery_of
+from storage.deliveries import WITHOUT_BODY, delivery_of
 from storage.model import TenantId
 from storage.webhook_model import Claimed, Endpoint, EndpointId, Try
 from storage.webhooks import endpoint_of
@@ -22,19 +23,22 @@ MAX_LOG = 20  # tries that are kept of each delivery
 class UnderWay:
     """What is being tried by whoever asks: how many deliveries in which lanes, and of which tenants.
 
-    Of the lanes in `narrow`, and of an endpoint that fails, one goes at a time, of the others `per_lane`. A tenant has
-    `per_tenant` at a time; a call that begins with fewer may take `per_lane` times as many.
+    Of the lanes in `narrow`, and of an endpoint that fails, one goes at a time, of the others `per_lane`; of those in
+    `resting` none, but of an endpoint only until it is changed: it comes with its `updated_at`. A tenant has
+    `per_tenant` at a time.
     """
 
     lanes: Mapping[str, int] = field(default_factory=dict)
     tenants: Mapping[TenantId, int] = field(default_factory=dict)
     narrow: Collection[str] = ()
+    resting: Mapping[str, datetime | None] = field(default_factory=dict)
     per_lane: int = 4
     per_tenant: int = 50
 
 
 # A loose index scan: one look into ix_deliveries_pending for each lane, however many deliveries wait in it. What it
-# finds there is also what is due first in that lane.
+# finds there is also what is due first in that lane. What is under way comes as JSON objects, whose keys are found by
+# bisection: arrays would be gone through for each lane, in a plan that does not know how long they are.
 _LANES = """
 WITH RECURSIVE lanes AS (
   (SELECT lane, tenant_id, endpoint_id, next_at FROM deliveries WHERE state = 'pending' ORDER BY lane, next_at LIMIT 1)
@@ -44,42 +48,48 @@ WITH RECURSIVE lanes AS (
     WHERE d.state = 'pending' AND d.lane > lanes.lane ORDER BY d.lane, d.next_at LIMIT 1
   ) AS following
 ), moving AS (
-  SELECT l.lane, l.tenant_id, l.next_at, coalesce(busy.count, 0) AS busy,
-    CASE WHEN e.failing_since IS NOT NULL OR l.lane = ANY (%(narrow)s::text[]) THEN 1 ELSE %(per_lane)s END AS most
+  SELECT l.lane, l.tenant_id, l.next_at, coalesce((%(lanes)s::jsonb ->> l.lane)::int, 0) AS busy,
+    coalesce((%(tenants)s::jsonb ->> l.tenant_id)::int, 0) AS of_tenant,
+    CASE WHEN e.failing_since IS NOT NULL OR %(narrow)s::jsonb ? l.lane THEN 1 ELSE %(per_lane)s END AS most
   FROM lanes l
   LEFT JOIN webhook_endpoints e ON e.tenant_id = l.tenant_id AND e.id = l.endpoint_id
-  LEFT JOIN unnest(%(lanes)s::text[], %(counts)s::int[]) AS busy (lane, count) ON busy.lane = l.lane
-  WHERE l.endpoint_id IS NULL OR (e.url IS NOT NULL AND e.disabled_at IS NULL)
+  WHERE (l.endpoint_id IS NULL OR (e.url IS NOT NULL AND e.disabled_at IS NULL))
+    AND (NOT %(resting)s::jsonb ? l.lane OR e.updated_at > (%(resting)s::jsonb ->> l.lane)::timestamptz)
 )
 """
 
-# Of the lanes that have room, those that have waited longest; of a tenant's no more than it may have at a time. Only
-# then are rows locked. The clock is asked once: a condition that may change from row to row is not looked up in an
-# index.
+# Of the lanes that have room, those that have waited longest; of a tenant's no more than it may have at a time, and
+# whoever has least under way comes first. Only then are rows locked, and of those what a tenant may have is taken. The
+# clock is asked once: a condition that may change from row to row is not looked up in an index.
 _TAKE = f"""
 {_LANES}, due AS (
-  SELECT lane, next_at, most - busy AS room FROM (
-    SELECT m.*, row_number() OVER (PARTITION BY m.tenant_id ORDER BY m.next_at) + coalesce(t.busy, 0) AS nth
-    FROM moving m LEFT JOIN unnest(%(tenants)s::text[], %(of_tenants)s::int[]) AS t (tenant_id, busy) USING (tenant_id)
+  SELECT lane, of_tenant, most - busy AS room FROM (
+    SELECT m.*, row_number() OVER (PARTITION BY m.tenant_id ORDER BY m.next_at) + of_tenant AS nth FROM moving m
     WHERE m.next_at <= (SELECT clock_timestamp()) AND m.busy < m.most
   ) AS ranked
-  WHERE nth <= %(per_tenant)s ORDER BY next_at LIMIT %(limit)s
-), taken AS (
-  SELECT first.tenant_id, first.id, first.next_at FROM due CROSS JOIN LATERAL (
+  WHERE nth <= %(per_tenant)s ORDER BY nth, next_at LIMIT %(limit)s
+), found AS (
+  SELECT first.*, due.of_tenant, row_number() OVER (PARTITION BY due.lane ORDER BY first.next_at, first.id) AS place
+  FROM due CROSS JOIN LATERAL (
     SELECT d.tenant_id, d.id, d.next_at FROM deliveries d
     WHERE d.state = 'pending' AND d.lane = due.lane AND d.next_at <= (SELECT clock_timestamp())
     ORDER BY d.next_at, d.id LIMIT due.room FOR UPDATE SKIP LOCKED
   ) AS first
-  LIMIT %(limit)s
+), taken AS (
+  SELECT tenant_id, id, next_at FROM (
+    SELECT f.*, row_number() OVER (PARTITION BY tenant_id ORDER BY place, next_at, id) + of_tenant AS nth FROM found f
+  ) AS shared
+  WHERE nth <= %(per_tenant)s ORDER BY nth, next_at LIMIT %(limit)s
 )
 UPDATE deliveries d SET claim = d.claim + 1, next_at = clock_timestamp() + make_interval(secs => %(lease)s)
 FROM taken WHERE d.tenant_id = taken.tenant_id AND d.id = taken.id
-RETURNING d.*, taken.next_at AS was_due
+RETURNING {WITHOUT_BODY}, d.claim, octet_length(d.body) AS body_bytes, taken.next_at AS was_due
 """  # noqa: S608 - constants, as below
 
 _SECONDS_TO_NEXT = f"""
 {_LANES}
-SELECT extract(epoch FROM min(next_at) - clock_timestamp())::float FROM moving WHERE busy < most
+SELECT extract(epoch FROM min(next_at) - clock_timestamp())::float FROM moving
+WHERE busy < most AND of_tenant < %(per_tenant)s
 """  # noqa: S608
 
 _ENDPOINTS = """
@@ -97,10 +107,12 @@ FROM (
   ORDER BY next_at, id LIMIT %(limit)s FOR UPDATE SKIP LOCKED
 ) AS taken
 WHERE d.tenant_id = taken.tenant_id AND d.id = taken.id
-RETURNING d.*, taken.next_at AS was_due
+RETURNING d.*, octet_length(d.body) AS body_bytes, taken.next_at AS was_due
 """
 
 _FENCE = "tenant_id = %(tenant)s AND id = %(delivery)s AND claim = %(claim)s AND state = 'pending'"
+
+_BODY = f"SELECT body FROM deliveries WHERE {_FENCE}"  # noqa: S608
 
 _KEEP_BODY = f"UPDATE deliveries SET body = coalesce(body, %(body)s) WHERE {_FENCE} RETURNING body"  # noqa: S608
 
@@ -124,7 +136,10 @@ SET next_at = clock_timestamp() + make_interval(secs => %(seconds)s), tries = tr
 WHERE {_FENCE}
 """  # noqa: S608
 
-_GIVE_BACK = f"UPDATE deliveries SET next_at = clock_timestamp() WHERE {_FENCE}"  # noqa: S608
+_GIVE_BACK = f"""
+UPDATE deliveries SET next_at = clock_timestamp() + make_interval(secs => %(seconds)s) WHERE {_FENCE}
+RETURNING CASE WHEN %(seconds)s <= 0 THEN pg_notify('millrace_webhooks', tenant_id) END
+"""  # noqa: S608
 
 # Not at every message of a busy endpoint.
 _WORKED = """
@@ -139,11 +154,12 @@ WHERE tenant_id = %(tenant)s AND id = %(endpoint)s AND disabled_at IS NULL
 RETURNING failing_since, failing_since <= clock_timestamp() - make_interval(secs => %(seconds)s) AS is_long
 """
 
+# The newest first: an endpoint may have had a million of them before it began to fail.
 _FAILURES = """
 SELECT count(*) FROM (
   SELECT FROM deliveries d, jsonb_array_elements(d.log) AS one
   WHERE d.tenant_id = %(tenant)s AND d.endpoint_id = %(endpoint)s AND (one ->> 'at')::timestamptz >= %(since)s
-  LIMIT %(most)s
+  ORDER BY d.id DESC LIMIT %(most)s
 ) AS failures
 """
 
@@ -156,7 +172,10 @@ WHERE e.disabled_at IS NOT NULL
 
 
 def take_due(tx: PlatformTx, under_way: UnderWay, *, limit: int, lease_seconds: float) -> list[Claimed]:
-    """At most `limit` deliveries that are due and have room, in the order in which they are to be started."""
+    """At most `limit` deliveries that are due and have room, in the order in which they are to be started.
+
+    Without their bodies, which may be large: ask for each when it is sent.
+    """
     rows = tx.sql(_TAKE, limit=limit, lease=lease_seconds, **_room(under_way)).all()
     known = _endpoints(tx, [(row.tenant_id, row.endpoint_id) for row in rows if row.endpoint_id is not None])
     return [_claimed(row, known) for row in sorted(rows, key=lambda row: (row.was_due, row.id))]
@@ -173,6 +192,12 @@ def seconds_to_next(tx: PlatformTx, under_way: UnderWay) -> float | None:
     """How long until something is due in a lane that has room: negative if it is; None if nothing waits."""
     seconds: float | None = tx.sql(_SECONDS_TO_NEXT, **_room(under_way)).scalar_one()
     return seconds
+
+
+def body(tx: Tx, claimed: Claimed) -> str | None:
+    """What has been kept to be sent; None if there is none, or the delivery is not ours any more."""
+    kept: str | None = tx.sql(_BODY, **_fence(claimed)).scalar_one_or_none()
+    return kept
 
 
 def keep_body(tx: Tx, claimed: Claimed, body: str) -> str | None:
@@ -199,9 +224,9 @@ def failed(tx: Tx, claimed: Claimed, tried: Try, *, again_in_seconds: float | No
     return bool(done.rowcount)
 
 
-def give_back(tx: Tx, claimed: Claimed) -> bool:
-    """It has not been tried after all: it is due at once."""
-    return bool(tx.sql(_GIVE_BACK, **_fence(claimed)).rowcount)
+def give_back(tx: Tx, claimed: Claimed, *, seconds: float = 0.0) -> bool:
+    """It has not been tried after all: it is due at once, or after so many seconds."""
+    return bool(tx.sql(_GIVE_BACK, seconds=seconds, **_fence(claimed)).rowcount)
 
 
 def note_failure(tx: Tx, endpoint_id: EndpointId, *, long_seconds: float, many: int) -> bool:
@@ -222,11 +247,10 @@ def stray(tx: PlatformTx) -> list[tuple[TenantId, EndpointId]]:
 
 def _room(under_way: UnderWay) -> dict[str, Any]:
     return {
-        "lanes": list(under_way.lanes),
-        "counts": list(under_way.lanes.values()),
-        "tenants": list(under_way.tenants),
-        "of_tenants": list(under_way.tenants.values()),
-        "narrow": list(under_way.narrow),
+        "lanes": json.dumps(dict(under_way.lanes)),
+        "tenants": json.dumps(dict(under_way.tenants)),
+        "narrow": json.dumps(dict.fromkeys(under_way.narrow)),
+        "resting": json.dumps({lane: as_of and as_of.isoformat() for lane, as_of in under_way.resting.items()}),
         "per_lane": under_way.per_lane,
         "per_tenant": under_way.per_tenant,
     }
@@ -244,7 +268,7 @@ def _endpoints(
 def _claimed(row: Any, known: Mapping[tuple[TenantId, EndpointId], Endpoint]) -> Claimed:
     delivery = delivery_of(row)
     endpoint = None if delivery.endpoint_id is None else known[delivery.tenant_id, delivery.endpoint_id]
-    return Claimed(delivery=delivery, claim=row.claim, endpoint=endpoint)
+    return Claimed(delivery=delivery, claim=row.claim, endpoint=endpoint, body_bytes=row.body_bytes)
 
 
 def _fence(claimed: Claimed) -> dict[str, Any]:

@@ -10,7 +10,8 @@ from storage.model import JobId, Json, StepId, Used
 SOON_SECONDS = 1.0  # the relay looks by itself as often as this
 
 _LOOK = """
-SELECT name, params, uses FROM steps
+SELECT name, params, uses, attempt, extract(epoch FROM clock_timestamp() - first_started_at)::float AS tried_seconds
+FROM steps
 WHERE tenant_id = %(tenant)s AND id = %(step)s AND job_id = %(job)s AND state = 'queued'
 """
 
@@ -29,17 +30,27 @@ RETURNING CASE WHEN %(seconds)s < %(soon)s THEN pg_notify('millrace_ready', '') 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Queued:
-    """What a step that may run asks for."""
+    """What a step that may run asks for. `attempt` is the latest; `tried_seconds` ago the first began, None if none."""
 
     name: str
     params: Json
     uses: Sequence[str]
+    attempt: int
+    tried_seconds: float | None
 
 
 def look(tx: Tx, job_id: JobId, step_id: StepId) -> Queued | None:
     """The step as it is queued; None if it is not, or not any more."""
     row = tx.sql(_LOOK, job=job_id, step=step_id).one_or_none()
-    return None if row is None else Queued(name=row.name, params=row.params, uses=tuple(row.uses))
+    if row is None:
+        return None
+    return Queued(
+        name=row.name,
+        params=row.params,
+        uses=tuple(row.uses),
+        attempt=row.attempt,
+        tried_seconds=row.tried_seconds,
+    )
 
 
 def used_by(tx: Tx, job_id: JobId, queued: Queued) -> Sequence[Used]:

@@ -21,6 +21,12 @@ TALLY = ", ".join(
     for state in STATES
 )
 
+# A step that is put off when its turn came (see storage.holds) has not arrived: it does when it comes again.
+ARRIVED = (
+    "(became IS NOT DISTINCT FROM 'queued')::int"
+    " - (was IS NOT DISTINCT FROM 'queued' AND became IS NOT DISTINCT FROM 'scheduled')::int"
+)
+
 _ADDED = ", ".join(f"{state} = c.{state} + excluded.{state}" for state in STATES)
 
 _FOLD = f"""
@@ -34,8 +40,8 @@ WITH gone AS (
 ), flowed AS (
   INSERT INTO step_flow AS f (queue, priority, at, arrived, ended)
   SELECT queue, priority, date_bin('{FLOW_SECONDS} s', at, 'epoch'),
-         count(*) FILTER (WHERE became = 'queued'), count(*) FILTER (WHERE was = 'running')
-  FROM gone WHERE became = 'queued' OR was = 'running' GROUP BY 1, 2, 3
+         sum({ARRIVED}), count(*) FILTER (WHERE was = 'running')
+  FROM gone WHERE became = 'queued' OR was IN ('queued', 'running') GROUP BY 1, 2, 3
   ON CONFLICT (at, queue, priority)
   DO UPDATE SET arrived = f.arrived + excluded.arrived, ended = f.ended + excluded.ended
 ), served AS (

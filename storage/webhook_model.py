@@ -148,11 +148,15 @@ class Delivery:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Claimed:
-    """A delivery that is tried now by whoever holds its newest `claim`; `endpoint` is None for a job's `notify`."""
+    """A delivery that is tried now by whoever holds its newest `claim`; `endpoint` is None for a job's `notify`.
+
+    `body_bytes`: the size of what is sent, if it has been kept, whether or not the delivery comes with it.
+    """
 
     delivery: Delivery
     claim: int
     endpoint: Endpoint | None
+    body_bytes: int | None
 
     @property
     def url(self) -> str:

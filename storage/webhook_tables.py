@@ -61,7 +61,7 @@ deliveries = Table(
     Column("id", ID, primary_key=True),
     Column("endpoint_id", ID),  # null: it goes to the `notify` of its job,
     Column("url", Text),  # which is here then
-    Column("lane", ID, nullable=False),  # what goes to one place: no lane waits for another
+    Column("lane", ID, nullable=False),  # the endpoint's id, or the tenant's and a hash of the host of a `notify`
     Column("type", Text, nullable=False),
     Column("message_id", Text, nullable=False),  # the header webhook-id: the same however often it is sent
     Column("job_id", ID),  # no foreign key: it outlives its job
@@ -85,6 +85,14 @@ deliveries = Table(
         "endpoint_id",
         "id",
         postgresql_where=text("endpoint_id IS NOT NULL"),
+    ),
+    Index(
+        "ix_deliveries_not_taken",
+        "tenant_id",
+        "endpoint_id",
+        "state",
+        "id",
+        postgresql_where=text("state IN ('failed', 'canceled')"),
     ),
     Index("ix_deliveries_of_job", "tenant_id", "job_id", postgresql_where=text("job_id IS NOT NULL")),
     Index("ix_deliveries_ended_at", "ended_at", postgresql_where=text("ended_at IS NOT NULL")),

@@ -137,6 +137,9 @@ def _attempt(
 ) -> tuple[End, PublicError | None]:
     """Run the kind's function; returns how the step ends, and the error if any."""
     began = time.monotonic()
+    if passage.late is not None:
+        message = f"it could not go before its deadline_seconds were over: {passage.late.reason}"
+        return ends.for_good(claim, ends.public(passage.late.code, message))
     try:
         function = run or function_of(kind)
     except Exception:  # a module can raise anything while it is imported

@@ -74,6 +74,11 @@ class Budget:
         if not self._in_shared(tell) and self._shared is not None:
             self._untold.append(permit)
 
+    def give_up(self) -> None:
+        """Free all permits of this process, which ends: what it has under way is handed back, and asks for new ones."""
+        for permit in self._local.under_way():
+            self.leave(permit, Went.NEITHER, seconds=0)
+
     def standing(self, limit: int = 100) -> list[HostStanding]:
         """How the hosts stand that were called within the last hour, the latest first; no more than `limit`."""
         found = self._in_shared(lambda shared: shared.standing(limit))

@@ -66,6 +66,17 @@ class Local:
             elif went is Went.WELL:
                 grow(pair, self._limits.per_host, seconds, now)
 
+    def under_way(self) -> list[Permit]:
+        """The permits that are held."""
+        with self._lock:
+            now = self._clock()
+            return [
+                Permit(tenant=tenant, host=host, token=token)
+                for (tenant, host), pair in self._pairs.items()
+                for token, until in pair.scope.holders.items()
+                if until > now
+            ]
+
     def standing(self, limit: int) -> list[HostStanding]:
         """See Store."""
         with self._lock:

@@ -26,7 +26,7 @@ THROTTLE_DOUBLED_SECONDS = 60.0
 THROTTLE_MOST_SECONDS = 300.0  # whatever a host asks for, it is asked again after this
 GROW_CALLS = 10  # successes after which a limit that was halved grows by one
 
-KEPT_SECONDS = 3600.0  # what is known about a host that nobody calls is forgotten
+KEPT_SECONDS = 600.0  # what is known about a host that nobody calls is forgotten
 
 
 class BudgetUnreachable(TasksError):

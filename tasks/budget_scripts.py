@@ -71,6 +71,11 @@ local function full(key, scope, size)
   local takes = known and scope.duration or math.max(ASSUMED_SECONDS, 2 * (now - scope.began))
   local base = scope.left <= scope.began and math.max(now, scope.began + takes) or now
   local ahead = known and PROMISED_SECONDS or math.min(PROMISED_SECONDS, UNKNOWN_CALLS * takes)
+  local quiet = now - math.max(scope.left, scope.began)
+  if known and quiet > 2 * scope.duration then
+    base = now + math.min(quiet, PROMISED_SECONDS / 2)
+    ahead = PROMISED_SECONDS / 2
+  end
   return promise(scope, base, takes / size, ahead)
 end
 
@@ -79,8 +84,10 @@ local function after_probe(gap)
     pair.is_prober_told = 1
     return pair.open_until
   end
-  local latest = now + pair.interval
-  local base = math.min(math.max(pair.open_until + pair.took, now), now + pair.interval * 0.75)
+  local probed = now - pair.open_until
+  local span = math.min(math.max(pair.interval, probed), OPEN_MOST_SECONDS)
+  local latest = now + span
+  local base = math.min(math.max(pair.open_until + pair.took, now + probed), now + span * 0.75)
   local time = math.max(base, pair.promised) + gap
   if time > latest then return base + jitter * (latest - base) end
   pair.promised = time

@@ -117,6 +117,12 @@ def _full(why: Why, scope: Scope, most: float, at: Moment) -> No | None:
     takes = scope.duration or max(ASSUMED_SECONDS, 2 * (at.now - scope.began))
     base = max(at.now, scope.began + takes) if scope.left <= scope.began else at.now
     ahead = PROMISED_SECONDS if scope.duration else min(PROMISED_SECONDS, UNKNOWN_CALLS * takes)
+    # No place became free for much longer than calls take: they hang, and are taken to go on as long again. Otherwise
+    # whoever waits for a host that was quick would ask as often as it can.
+    quiet = at.now - max(scope.left, scope.began)
+    if scope.duration and quiet > 2 * scope.duration:
+        base = at.now + min(quiet, PROMISED_SECONDS / 2)
+        ahead = PROMISED_SECONDS / 2
     return why, _promise(scope, at, base, takes / most, ahead), most
 
 
@@ -137,8 +143,10 @@ def _after_probe(pair: Pair, at: Moment, gap: float) -> float:
     if not pair.is_prober_told and pair.open_until > at.now:
         pair.is_prober_told = True
         return pair.open_until
-    latest = at.now + pair.interval
-    base = min(max(pair.open_until + pair.took, at.now), at.now + pair.interval * 0.75)
+    probed = at.now - pair.open_until  # for so long, and one that takes longer than expected as long again
+    span = min(max(pair.interval, probed), OPEN_MOST_SECONDS)
+    latest = at.now + span
+    base = min(max(pair.open_until + pair.took, at.now + probed), at.now + span * 0.75)
     time = max(base, pair.scope.promised) + gap
     if time > latest:
         return base + at.jitter * (latest - base)

@@ -16,7 +16,7 @@ from tasks.call_params import MOST_OBJECT_BYTES, HttpCall, makes_files
 from tasks.errors import OutboundFailed, OutboundRefused, OutboundTooLarge, StepFailed, StepRetryable
 from tasks.gate import host_of
 from tasks.opened_secrets import opened_secrets
-from tasks.outbound import Answer, Asked, Head, Timeouts, retry_after
+from tasks.outbound import Answer, Asked, Head, Timeouts, media_type, retry_after
 from tasks.redaction import Redaction
 from tasks.scope import scope_of
 from tasks.values import depth
@@ -37,6 +37,7 @@ def run(work: Work, params: HttpCall) -> Json:
     filled, redaction = _filled(work, params)
     body = body_of(work, params, filled)
     asked = Asked(
+        whose=work.claim.tenant_id,
         method=params.method,
         url=filled.url,
         headers=_headers(work, filled),
@@ -46,22 +47,22 @@ def run(work: Work, params: HttpCall) -> Json:
     )
     work.checkpoint()
     with _Reception(params, redaction, work.folder / "answer") as reception:
-        answer = _exchanged(work, params, asked, reception)
+        _exchanged(work, params, asked, reception)
     head = reception.head
     headers = {name: redaction.text(head.headers[name])[:1000] for name in SHOWN_HEADERS if name in head.headers}
     if not params.is_success(head.status):
         raise _refusal(head, reception)
     result: dict[str, Json] = {"status": head.status, "headers": headers}
     if not makes_files(params):
-        return result | {"body": reception.value()} | ({"truncated": True} if answer is None else {})
-    content_type = head.headers.get("content-type", "").partition(";")[0].strip() or "application/octet-stream"
+        return result | {"body": reception.value()} | ({"truncated": True} if reception.is_truncated else {})
+    content_type = media_type(redaction.text(head.headers.get("content-type", "")))
     return result | {"outputs": [work.save("answer", reception.path, content_type=content_type)]}
 
 
 def _filled(work: Work, params: HttpCall) -> tuple[Filled, Redaction]:
     """The parameters with their expressions filled in, and what hides the secrets among them."""
     opened = opened_secrets(work, expressions.names({"headers": params.headers, "query": params.query}, "secrets"))
-    scope = scope_of(work.used, _job(work), step=work.claim.step_id, name=work.claim.name)
+    scope = scope_of(work.used, _job(work), step=work.claim.step_id, name=work.claim.name, attempt=work.claim.attempt)
     secret = {**scope, "secrets": dict(opened)}
     try:
         filled = Filled(
@@ -87,8 +88,8 @@ def _headers(work: Work, filled: Filled) -> dict[str, str]:
     return {name: value for name, value in ours.items() if name.lower() not in own} | filled.headers
 
 
-def _exchanged(work: Work, params: HttpCall, asked: Asked, reception: "_Reception") -> Answer | None:
-    """The exchange, and what it says of the host; None if more was answered than is kept of it."""
+def _exchanged(work: Work, params: HttpCall, asked: Asked, reception: "_Reception") -> None:
+    """The exchange, and what it says of the host."""
     began = time.monotonic()
     most = (
         params.answer.most_bytes if makes_files(params) else MOST_OBJECT_BYTES
@@ -97,12 +98,14 @@ def _exchanged(work: Work, params: HttpCall, asked: Asked, reception: "_Receptio
     try:
         answer = work.process.outbound.exchange(asked, reception.receive, most_bytes=most, meanwhile=work.checkpoint)
         went, after = _went(params, answer)
-        return answer
     except (_Enough, OutboundTooLarge) as exc:
-        went = Went.WELL
+        if not reception.is_begun:  # what is too large is the head
+            went = Went.WELL
+            raise StepFailed("answer_too_large", str(exc)) from exc
+        went, after = _went(params, reception.head)
         if makes_files(params) and params.is_success(reception.head.status):
             raise StepFailed("answer_too_large", f"the answer has more than {params.answer.most_bytes} bytes") from exc
-        return None
+        reception.is_cut = True
     except OutboundRefused as exc:
         raise StepFailed(exc.code, exc.message) from exc
     except OutboundFailed as exc:
@@ -112,7 +115,7 @@ def _exchanged(work: Work, params: HttpCall, asked: Asked, reception: "_Receptio
         work.passage.tell(went, seconds=time.monotonic() - began, retry_after=after)
 
 
-def _went(params: HttpCall, answer: Answer) -> tuple[Went, float | None]:
+def _went(params: HttpCall, answer: Answer | Head) -> tuple[Went, float | None]:
     after = retry_after(answer.headers)
     if params.is_success(answer.status):
         return Went.WELL, None
@@ -154,9 +157,11 @@ class _Reception:
 
     def __init__(self, params: HttpCall, redaction: Redaction, path: Path) -> None:
         self.path = path
+        self.is_cut = False
         self._params = params
         self._redaction = redaction
-        self._kept = _Kept(most=EXCERPT * 4 if makes_files(params) else params.answer.most_bytes)
+        self._most = EXCERPT * 4 if makes_files(params) else params.answer.most_bytes
+        self._kept = _Kept(most=self._most + redaction.reach)
         self._file: BinaryIO | None = None
         self._head: Head | None = None
 
@@ -167,6 +172,10 @@ class _Reception:
         if self._file is not None:
             self._redaction.end(self._file)
             self._file.close()
+
+    @property
+    def is_begun(self) -> bool:
+        return self._head is not None
 
     @property
     def head(self) -> Head:
@@ -180,8 +189,14 @@ class _Reception:
             return self._redaction.into(self._file)
         return self._kept.write
 
+    @property
+    def is_truncated(self) -> bool:
+        """Whether more was answered than is shown."""
+        return self.is_cut or len(self._kept.read) > self._most
+
     def text(self) -> str:
-        return self._redaction.text(bytes(self._kept.read).decode("utf-8", "replace"))
+        shown = self._redaction.beginning(bytes(self._kept.read), self._most, is_all=not self.is_cut)
+        return shown.decode("utf-8", "replace")
 
     def value(self) -> Json:
         """What was answered: JSON where it is that, otherwise text; null where there is none."""
@@ -192,6 +207,7 @@ class _Reception:
             return text
         try:
             value = json.loads(text)
+            json.dumps(value, allow_nan=False)  # NaN, and 1e999, which becomes infinite
         except (ValueError, RecursionError):
             return text
-        return value if depth(value, MAX_DEPTH) <= MAX_DEPTH else text
+        return self._redaction.value(value) if depth(value, MAX_DEPTH) <= MAX_DEPTH else text

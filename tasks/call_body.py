@@ -1,19 +1,16 @@
 """What http.call sends: JSON, a form, bytes, or an output of an earlier step."""
 
 import json
-import re
 import secrets as dice
 from base64 import b64decode
 from dataclasses import dataclass
 from urllib.parse import quote, urlencode
 
 from storage.model import Json, Used
-from tasks.call_params import CallFile, HttpCall
+from tasks.call_params import CallFile, HttpCall, in_ascii
 from tasks.errors import StepFailed
 from tasks.outbound import FileBody
 from tasks.work import Source, Work
-
-_BEYOND_ASCII = re.compile(r"[^\x00-\x7f]+")
 
 WITH_DEFAULT = frozenset({"POST", "PUT", "PATCH"})
 
@@ -33,9 +30,7 @@ class Filled:
         if self.query:
             address, hash_, fragment = self.url.partition("#")
             self.url = f"{address}{'&' if '?' in address else '?'}{urlencode(_pairs(self.query))}{hash_}{fragment}"
-        scheme, slashes, rest = self.url.partition("://")
-        end = min((at for sign in "/?#" if (at := rest.find(sign)) >= 0), default=len(rest))
-        self.url = f"{scheme}{slashes}{rest[:end]}{_BEYOND_ASCII.sub(_encoded, rest[end:])}"
+        self.url = in_ascii(self.url)
 
 
 def body_of(work: Work, params: HttpCall, filled: Filled) -> bytes | FileBody | None:
@@ -92,10 +87,6 @@ def _linked(work: Work, used: Used) -> Json:
         return used.result
     at = f"{work.process.settings.public_url}/v1/jobs/{work.claim.job_id}/outputs/{quote(used.name)}"
     return {**used.result, "outputs": [{**made, "href": f"{at}/{made['name']}"} for made in used.result["outputs"]]}
-
-
-def _encoded(found: "re.Match[str]") -> str:
-    return quote(found[0])
 
 
 def _typed(filled: Filled, content_type: str) -> None:

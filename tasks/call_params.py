@@ -5,7 +5,7 @@ import re
 from base64 import b64decode
 from collections.abc import Collection, Iterator
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
@@ -16,8 +16,10 @@ from tasks.flaws import nearest
 from tasks.params import NAME_PATTERN, Params
 
 MAX_URL = 2048
+MAX_SECONDS = 480.0  # leaves time of the step's own for what is fetched before, and stored afterwards
 MAX_ANSWER_BYTES = 65_536  # kept in the result, unless asked otherwise
-MOST_ANSWER_BYTES = 200_000  # with the rest of the result below what a row takes
+MOST_ANSWER_BYTES = 200_000
+MOST_RESULT_BYTES = 6 * MOST_ANSWER_BYTES + 65_536  # as JSON: a byte can become "\\u0001", and there are headers
 MAX_OBJECT_BYTES = 100 * 1024**2
 MOST_OBJECT_BYTES = 5 * 1024**3
 WITH_BODY = frozenset({"POST", "PUT", "PATCH", "DELETE"})
@@ -26,6 +28,7 @@ WITH_BODY = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 ROOTS = ("job", "step", "steps")
 SECRET_ROOTS = (*ROOTS, "secrets")
 
+_BEYOND_ASCII = re.compile(r"[^\x00-\x7f]+")
 _STATUS = re.compile(r"[1-5](xx|[0-9][0-9])")
 _EXPRESSION = re.compile(r"\{\{[^{}]+\}\}")
 _ONE_EXPRESSION = re.compile(r"\{\{[^{}]+\}\}.*", re.DOTALL)
@@ -42,8 +45,8 @@ class CallTimeout(Params):
     """How long is waited, in seconds: for the connection, for the next bytes, for all of it."""
 
     connect: Annotated[float, Field(gt=0, le=60)] = 5.0
-    read: Annotated[float, Field(gt=0, le=590)] = 30.0
-    total: Annotated[float, Field(gt=0, le=590)] = 60.0
+    read: Annotated[float, Field(gt=0, le=MAX_SECONDS)] = 30.0
+    total: Annotated[float, Field(gt=0, le=MAX_SECONDS)] = 60.0
 
 
 class CallFile(Params):
@@ -171,3 +174,10 @@ def _is_address(url: str) -> bool:
     except ValueError:
         return False
     return is_whole and "@" not in parts.netloc and not any(character in filled for character in "\\\r\n\t \x00")
+
+
+def in_ascii(url: str) -> str:
+    """The URL with what is beyond ASCII behind its host percent-encoded, as browsers do."""
+    scheme, slashes, rest = url.partition("://")
+    end = min((at for sign in "/?#" if (at := rest.find(sign)) >= 0), default=len(rest))
+    return f"{scheme}{slashes}{rest[:end]}{_BEYOND_ASCII.sub(lambda found: quote(found[0]), rest[end:])}"

@@ -43,7 +43,7 @@ def wish_seconds(status: int, retry_after: str | None, *, now: datetime) -> floa
         return min(float(text[:10]), LONGEST_WISH_SECONDS)
     try:
         at = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         return 0.0
     seconds = ((at if at.tzinfo else at.replace(tzinfo=UTC)) - now).total_seconds()
     return min(max(seconds, 0.0), LONGEST_WISH_SECONDS)

@@ -40,6 +40,7 @@ def run(work: Work, params: InputFetch) -> Json:
     opened = opened_secrets(work, expressions.names(dict(params.headers), "secrets"))
     redaction = Redaction(opened)
     asked = Asked(
+        whose=work.claim.tenant_id,
         method="GET",
         url=params.url,
         headers=_headers(params, opened),

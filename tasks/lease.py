@@ -151,6 +151,7 @@ class LeaseKeeper(bootsteps.StartStopStep):
             _hand_back_all()
         except StorageError as exc:  # then the leases run out
             log.warning("lease.not_handed_back reason=%s", exc)
+        here.budget.give_up()
         self._presence.gone()
         process.clear_scratch(here.worker)
         logging.shutdown()

@@ -154,6 +154,7 @@ _BUILT_IN = (
         queue=Queue.CALLS,
         makes_files_if=call_params.makes_files,
         call_seconds=60,  # unless its timeout says otherwise
+        max_result_bytes=call_params.MOST_RESULT_BYTES,
         retry_of=lambda params: Retry(max_attempts=params.max_attempts, deadline_seconds=params.deadline_seconds),
         tells=lambda params: frozenset({"status", "headers", "outputs" if call_params.makes_files(params) else "body"}),
         flaws=call_params.flaws,

@@ -9,6 +9,7 @@ from tasks.errors import Flaw
 from tasks.flaws import listed, nearest, unknown_fields
 
 MAX_URL = 2048
+MAX_HOST = 253  # characters of a name in the DNS (RFC 1035, section 2.3.4, without the last dot)
 _FIELDS = ("url", "events")
 
 
@@ -33,11 +34,12 @@ def _host(url: Any, flaws: list[Flaw]) -> str:
     """Where the address leads: its lane, so that what is sent to one host waits for no other."""
     try:
         parts = urlsplit(url if isinstance(url, str) and url.isprintable() and " " not in url else "")
-        is_whole = parts.scheme in ("http", "https") and parts.hostname and parts.username is None and parts.port != 0
+        is_whole = parts.scheme in ("http", "https") and parts.username is None and parts.port != 0
+        is_host = parts.hostname is not None and parts.hostname.isascii() and len(parts.hostname) <= MAX_HOST
     except ValueError:
-        is_whole = False
-    if not is_whole or len(url) > MAX_URL:
-        detail = f"must be an http or https URL without a user, of at most {MAX_URL} characters"
+        is_whole = is_host = False
+    if not is_whole or not is_host or len(url) > MAX_URL:
+        detail = f"must be an http or https URL without a user, to a host in ASCII, of at most {MAX_URL} characters"
         flaws.append(Flaw(pointer="/notify/url", detail=detail))
         return ""
     return parts.netloc.lower()

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import ssl
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -28,9 +29,13 @@ __all__ = [
     "Timeouts",
     "Waiting",
     "Write",
+    "media_type",
     "resolver_for",
     "retry_after",
 ]
+
+UNTYPED = "application/octet-stream"
+_MEDIA_TYPE = re.compile(r"[a-z0-9!#$&^_.+-]{1,64}/[a-z0-9!#$&^_.+-]{1,64}")  # RFC 6838, section 4.2
 
 CANCEL_SECONDS = 5.0  # how long a caller whose exchange is canceled waits until nothing of it runs any more
 
@@ -68,7 +73,7 @@ class Outbound:
         loop = asyncio.get_running_loop()
         began = loop.time()
         for left in range(asked.redirects, -1, -1):
-            line = await self._connections.take(request.target, asked.timeouts.connect)
+            line = await self._connections.take(request.target, asked.timeouts.connect, whose=asked.whose)
             try:
                 begun = await begin(line.connection, request, asked.timeouts)
                 following = redirected(request, begun.head) if asked.redirects else None
@@ -77,7 +82,8 @@ class Outbound:
                     head, seconds = begun.head, loop.time() - began
                     return Answer(status=head.status, headers=head.headers, url=head.url, seconds=seconds, bytes=size)
             finally:
-                await self._connections.give_back(line)
+                # A body that came with HEAD all the same would be taken for the answer to whoever calls next.
+                await self._connections.give_back(line, once=request.method == "HEAD")
             if left == 0:
                 break
             request = following
@@ -201,6 +207,12 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
         return max(0.0, (parsedate_to_datetime(wish) - now).total_seconds())
     except (ValueError, TypeError, OverflowError):
         return None
+
+
+def media_type(content_type: str) -> str:
+    """What a Content-Type calls it, without its parameters; application/octet-stream where that is no media type."""
+    named = content_type.partition(";")[0].strip().lower()
+    return named if _MEDIA_TYPE.fullmatch(named) else UNTYPED
 
 
 def _run(loop: asyncio.AbstractEventLoop, outbound: Outbound) -> None:

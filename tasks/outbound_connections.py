@@ -1,6 +1,7 @@
 """Connections to others: made only to addresses that have been checked, and used again for a while."""
 
 import asyncio
+import logging
 import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -19,6 +20,8 @@ MOST_SECONDS = 300.0  # however busy: a host that has moved is found again by it
 MOST_TRIED = 6  # addresses of one host
 
 Origin = tuple[str, str, int]
+
+logging.getLogger("httpcore2").setLevel(logging.INFO)  # at DEBUG it would log what is answered: headers, so secrets
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,8 +46,8 @@ class Connections:
     tls: ssl.SSLContext | None = None
     idle: dict[Origin, list[Line]] = field(default_factory=dict)
 
-    async def take(self, target: Target, seconds: float) -> Line:
-        """An idle connection to the target's origin, or a new one within so many seconds.
+    async def take(self, target: Target, seconds: float, *, whose: str = "") -> Line:
+        """An idle connection to the target's origin, or a new one within so many seconds, for this tenant.
 
         Raises OutboundRefused (address_forbidden) and OutboundFailed (name_not_resolved, connect_failed, tls_failed,
         timed_out).
@@ -53,7 +56,7 @@ class Connections:
         if lines := self.idle.get(target.origin):
             return lines.pop()
         deadline = asyncio.get_running_loop().time() + seconds
-        addresses = await self._addresses(target, deadline)
+        addresses = await self._addresses(target, deadline, whose)
         stream = await self._stream(target, addresses, deadline)
         if target.scheme == "https":
             stream = await self._secured(target, stream, deadline)
@@ -63,11 +66,11 @@ class Connections:
             until=asyncio.get_running_loop().time() + MOST_SECONDS,
         )
 
-    async def give_back(self, line: Line) -> None:
-        """Keep the connection if it can be used again, and close it otherwise."""
+    async def give_back(self, line: Line, *, once: bool) -> None:
+        """Keep the connection if it can be used again, and close it otherwise, or where it was for `once`."""
         lines = self.idle.setdefault(line.origin, [])
         is_full = len(lines) >= MOST_IDLE_OF_ORIGIN or sum(map(len, self.idle.values())) >= MOST_IDLE
-        if is_full or _is_over(line):
+        if once or is_full or _is_over(line):
             await line.connection.aclose()
         else:
             lines.append(line)
@@ -86,14 +89,14 @@ class Connections:
         for line in over:
             await line.connection.aclose()
 
-    async def _addresses(self, target: Target, deadline: float) -> Sequence[Address]:
+    async def _addresses(self, target: Target, deadline: float, whose: str) -> Sequence[Address]:
         """The target's addresses, all of which may be called."""
         self._check(target, refusal_of(target, self.rules))
         if target.address is not None:
             return [target.address]
         try:
             async with asyncio.timeout_at(deadline):
-                addresses = await self.resolver.look_up(target.host)
+                addresses = await self.resolver.look_up(target.host, whose)
         except TimeoutError as exc:
             raise OutboundFailed("name_not_resolved", f"looking up the name {target.host} took too long") from exc
         for address in addresses:
@@ -162,6 +165,10 @@ def _origin(target: Target) -> httpcore2.Origin:
 
 
 def _is_over(line: Line) -> bool:
-    """Whether it cannot be used again: it is in the middle of something, closed by somebody, or old."""
+    """Whether it cannot be used again: it is in the middle of something, closed by somebody, or old.
+
+    Or has more to say than it was asked: the next to use it, perhaps another tenant, would take that for an answer.
+    """
     is_old = asyncio.get_running_loop().time() > line.until
-    return is_old or not line.connection.is_idle() or line.connection.has_expired()
+    left, _ = line.connection._h11_state.trailing_data  # nobody else tells
+    return is_old or bool(left) or not line.connection.is_idle() or line.connection.has_expired()

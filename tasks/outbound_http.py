@@ -15,6 +15,7 @@ from tasks.outbound_request import Request, wire_headers
 HEADER_BYTES = 64 * 1024  # of all header lines; httpcore2 stops reading lines without an end after 100 KiB
 UNWANTED_BYTES = 16 * 1024  # of a body that nobody wants: as much is read so that the connection can be used again
 UNWANTED_SECONDS = 1.0
+TURN_SECONDS = 0.001  # of the event loop, for a body that comes in many small pieces: one read can have 10,000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -83,10 +84,16 @@ def _wire(request: Request, timeouts: Timeouts) -> httpcore2.Request:
 
 
 async def _chunks(begun: Begun) -> AsyncGenerator[bytes]:
+    """The body as it comes; the exchanges of others have their turns in between."""
+    loop = asyncio.get_running_loop()
+    turn = loop.time()
     with _translated(begun.request.target.host):
         async with aclosing(begun.response.aiter_stream()) as chunks:
             async for chunk in chunks:
                 yield chunk
+                if loop.time() - turn > TURN_SECONDS:
+                    await asyncio.sleep(0)
+                    turn = loop.time()
 
 
 async def _pass_over(begun: Begun) -> None:

@@ -27,7 +27,10 @@ class FileBody:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Asked:
-    """One request. `redirects`: how many are followed; with 0 a redirect is an answer like others."""
+    """One request. `redirects`: how many are followed; with 0 a redirect is an answer like others.
+
+    `whose` tenant asks: the look-ups of one do not hold up another's.
+    """
 
     method: str
     url: str
@@ -35,6 +38,7 @@ class Asked:
     body: bytes | FileBody | None
     timeouts: Timeouts
     redirects: int = 0
+    whose: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -2,14 +2,18 @@
 
 from dataclasses import dataclass
 
-from tasks.budget import Permit, Went
+from tasks.budget import Held, Permit, Went
 
 
 @dataclass(kw_only=True, slots=True)
 class Passage:
-    """The permit of a step that is on its way, and how its call went so far; without a permit it needs none."""
+    """The permit of a step that is on its way, and how its call went so far; without a permit it needs none.
+
+    `late` says why it may not go before its deadline: then it only comes to be told so.
+    """
 
     permit: Permit | None = None
+    late: Held | None = None
     went: Went = Went.NEITHER
     seconds: float = 0.0
     retry_after: float | None = None

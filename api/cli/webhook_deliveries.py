@@ -12,6 +12,7 @@ from api.client import Delivery, Millrace, Redelivered
 from api.client.webhooks import AGAIN, STATES, Again, State
 
 WHICH = click.argument("webhook_id", metavar="WEBHOOK")
+WHOSE = click.argument("webhook_id", metavar="WEBHOOK|JOB")
 JSON = click.option("--json", "as_json", is_flag=True, help="Print the document.")
 EACH_JSON = click.option("--json", "as_json", is_flag=True, help="Print each document on a line of its own.")
 LOOK_AGAIN_SECONDS = 0.25
@@ -43,13 +44,13 @@ def test(run: Run, webhook_id: str, wait: float, as_json: bool) -> None:
 
 
 @click.command()
-@WHICH
+@WHOSE
 @click.option("--state", type=click.Choice(STATES), help="Only deliveries in this state.")
 @click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="At most so many.")
 @EACH_JSON
 @click.pass_obj
 def deliveries(run: Run, webhook_id: str, state: State | None, limit: int, as_json: bool) -> None:
-    """List what is and was delivered to a webhook, newest first.
+    """List what is and was delivered to a webhook, or of a job, newest first.
 
     \b
     Example:
@@ -67,7 +68,24 @@ def deliveries(run: Run, webhook_id: str, state: State | None, limit: int, as_js
 
 
 @click.command()
-@WHICH
+@WHOSE
+@click.argument("delivery_id", metavar="DELIVERY")
+@click.pass_obj
+def delivery(run: Run, webhook_id: str, delivery_id: str) -> None:
+    """Print the document of one delivery, with what is sent as its "payload".
+
+    What goes to the "notify" of a job is found by the id of that job.
+
+    \b
+    Example:
+      millrace webhooks delivery job_01k3x2v9r8e6t9c8m1n4p7q2sd dlv_01k3x2vbq1f4ftq2s0d8w7e5xz | jq .payload
+    """
+    with run.client() as client:
+        click.echo(json.dumps(client.webhooks.delivery(webhook_id, delivery_id).raw))
+
+
+@click.command()
+@WHOSE
 @click.argument("delivery_id", metavar="[DELIVERY]", required=False)
 @click.option("--since", metavar="TIME", help="All that happened since then, such as 2026-07-01T00:00:00Z.")
 @click.option("--state", type=click.Choice(AGAIN), help="With --since: only these; default: failed and canceled.")
@@ -83,6 +101,8 @@ def redeliver(run: Run, webhook_id: str, delivery_id: str | None, since: str | N
     """
     if bool(delivery_id) == bool(since):
         raise click.UsageError("Give a DELIVERY, or --since.")
+    if since and webhook_id.startswith("job_"):
+        raise click.UsageError("--since goes with a WEBHOOK.")
     if state and not since:
         raise click.UsageError("--state goes with --since.")
     with run.client() as client:
@@ -96,7 +116,7 @@ def redeliver(run: Run, webhook_id: str, delivery_id: str | None, since: str | N
         click.echo("There are more: ask for the rest with a later --since.", err=True)
 
 
-COMMANDS = (test, deliveries, redeliver)
+COMMANDS = (test, deliveries, delivery, redeliver)
 
 
 def _tried(client: Millrace, webhook_id: str, sent: Delivery, seconds: float) -> Delivery:

@@ -161,9 +161,12 @@ class Webhooks:
         return delivery(self._connection.post(f"{_path(webhook_id)}/test", headers=_key(idempotency_key)))
 
     def deliveries(self, webhook_id: str, state: State | None = None, limit: int | None = None) -> Iterator[Delivery]:
-        """What is and was delivered to it, newest first; only in `state`, at most `limit`, default all that is kept."""
+        """What is and was delivered to it, newest first; only in `state`, at most `limit`, default all that is kept.
+
+        Here, and for one delivery, the id of a job does as well: what tells of it, to its own `notify` too.
+        """
         chosen = {} if state is None else {"state": state}
-        yield from self._paged(f"{_path(webhook_id)}/deliveries", chosen, limit, deliveries)
+        yield from self._paged(_deliveries_path(webhook_id), chosen, limit, deliveries)
 
     def delivery(self, webhook_id: str, delivery_id: str) -> Delivery:
         """One delivery, with its payload."""
@@ -279,4 +282,10 @@ def _path(webhook_id: str) -> str:
 def _delivery_path(webhook_id: str, delivery_id: str) -> str:
     if not _ASKABLE.fullmatch(delivery_id):
         raise MillraceError(f"{delivery_id!r} is not the id of a delivery; they begin with dlv_")
-    return f"{_path(webhook_id)}/deliveries/{delivery_id}"
+    return f"{_deliveries_path(webhook_id)}/{delivery_id}"
+
+
+def _deliveries_path(owner_id: str) -> str:
+    """Of a webhook's deliveries, or of a job's."""
+    path = _path(owner_id)
+    return f"/v1/jobs/{owner_id}/deliveries" if owner_id.startswith("job_") else f"{path}/deliveries"

@@ -57,7 +57,7 @@ def cancel_one(millrace: Millrace) -> str:
     return millrace.cancel(millrace.submit({"steps": {"say": {"kind": "echo"}}}).id).id
 
 
-COMMANDS = ["list", "show", "create", "update", "delete", "rotate", "test", "deliveries", "redeliver"]
+COMMANDS = ["list", "show", "create", "update", "delete", "rotate", "test", "deliveries", "delivery", "redeliver"]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -76,6 +76,7 @@ WRONG: list[tuple[tuple[str, ...], str]] = [
     (("redeliver", "whe_x"), "Give a DELIVERY"),
     (("redeliver", "whe_x", "dlv_x", "--since", "2026-01-01T00:00:00Z"), "Give a DELIVERY"),
     (("redeliver", "whe_x", "dlv_x", "--state", "any"), "goes with --since"),
+    (("redeliver", "job_x", "--since", "2026-01-01T00:00:00Z"), "goes with a WEBHOOK"),
 ]
 
 
@@ -84,6 +85,14 @@ def test_a_wrong_command_line_is_exit_status_2(run: Run, arguments: tuple[str, .
     result = run(*arguments)
     assert result.exit_code == 2
     assert says in result.stderr
+
+
+def test_what_is_told_of_a_job_is_shown_and_sent_again(run: Run, millrace: Millrace, hook: Webhook) -> None:
+    job = cancel_one(millrace)
+    (told,) = millrace.webhooks.of_job(job)
+    assert told.id in run("deliveries", job).stdout
+    assert json.loads(run("delivery", job, told.id).stdout) == {**told.raw, "payload": None}
+    assert run("redeliver", job, told.id).stdout == f"{told.id}  is sent again\n"
 
 
 def test_a_webhook_is_made_and_its_secret_printed_once(run: Run, millrace: Millrace) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from api import deliveries
 from tests.api.conftest import Api
-from tests.api.hooked import ask, ended, listed, made, try_all
+from tests.api.hooked import ask, change, ended, listed, made, try_all
 from tests.api.refusing import assert_problem
 
 
@@ -213,6 +213,42 @@ def test_a_jobs_deliveries_are_those_to_webhooks_and_to_its_notify(api: Api) -> 
     first = api.acme.get(f"{path}?limit=1").json()
     second = api.acme.get(f"{path}?limit=1&cursor={first['next_cursor']}").json()
     assert (first["data"] + second["data"], second["next_cursor"]) == (api.acme.get(path).json()["data"], None)
+
+
+def test_what_a_jobs_notify_did_not_take_is_read_and_sent_again(api: Api) -> None:
+    notify = {"url": "https://orders.example/done"}
+    job = api.acme.post(json={"steps": {"say": {"kind": "echo"}}, "notify": notify}).json()["id"]
+    api.acme.ask("POST", f"/v1/jobs/{job}/cancel")
+    (told,) = api.acme.get(f"/v1/jobs/{job}/deliveries").json()["data"]
+    path = f"/v1/jobs/{job}/deliveries/{told['id']}"
+    assert api.acme.get(path).json() == {**told, "payload": None}
+    with api.database.begin(api.acme.tenant) as tx:
+        tx.sql(
+            "UPDATE deliveries SET state = 'failed', next_at = NULL, ended_at = now(), tries = 10, body = '[1]'"
+            " WHERE tenant_id = %(tenant)s AND id = %(id)s",
+            id=told["id"],
+        )
+    assert api.acme.get(path).json()["payload"] == [1]
+    answer = api.acme.ask("POST", f"{path}/redeliver")
+    again = answer.json()
+    assert (answer.status_code, answer.headers["location"]) == (202, path)
+    assert (again["id"], again["message_id"], again["url"]) == (told["id"], told["message_id"], notify["url"])
+    assert (again["state"], again["tries"], again["ended_at"]) == ("pending", 0, None)
+
+
+def test_a_delivery_is_read_and_sent_again_by_its_own_job_alone(api: Api) -> None:
+    webhook = made(api.acme)
+    job, another = ended(api.acme), ended(api.acme)
+    (told,) = api.acme.get(f"/v1/jobs/{job}/deliveries").json()["data"]
+    for caller, path in ((api.acme, f"/v1/jobs/{another}"), (api.other, f"/v1/jobs/{job}"), (api.acme, "/v1/jobs/x")):
+        for answer in (
+            caller.get(f"{path}/deliveries/{told['id']}"),
+            caller.ask("POST", f"{path}/deliveries/{told['id']}/redeliver"),
+        ):
+            assert_problem(answer.status_code, answer.headers, answer.json(), (404, "not_found"))
+    change(api.acme, webhook, {"enabled": False})
+    refused = api.acme.ask("POST", f"/v1/jobs/{job}/deliveries/{told['id']}/redeliver")
+    assert_problem(refused.status_code, refused.headers, refused.json(), (409, "webhook_disabled"))
 
 
 def test_the_deliveries_of_a_deleted_job_are_still_told(api: Api) -> None:

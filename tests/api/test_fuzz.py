@@ -60,6 +60,7 @@ HOOKING = [
         "POST /v1/webhooks/{webhook_id}/test",
         "POST /v1/webhooks/{webhook_id}/rotate-secret",
         "POST /v1/webhooks/{webhook_id}/redeliver",
+        "POST /v1/jobs/{job_id}/deliveries/{delivery_id}/redeliver",
         "POST /v1/webhooks/{webhook_id}/deliveries/{delivery_id}/redeliver",
         "POST /v1/secrets",
     )

@@ -35,7 +35,7 @@ def test_an_address_of_our_own_network_is_refused_by_its_place(api: Api, documen
     assert api.left() == before
 
 
-@pytest.mark.parametrize("url", ["https://crm.example/in", "{{steps.look.data.url}}"])
+@pytest.mark.parametrize("url", ["https://crm.example/in", "https://crm.example/é?q=ü", "{{steps.look.data.url}}"])
 def test_other_addresses_are_taken(api: Api, url: str) -> None:
     steps = {"look": {"kind": "echo"}, "crm": {"kind": "http.call", "use": ["look"], "url": url}}
     assert api.acme.post(json={"steps": steps}).status_code == 202

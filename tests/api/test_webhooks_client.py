@@ -92,6 +92,15 @@ def test_deliveries_are_told_and_sent_again(api: Api, millrace: Millrace, hook: 
     assert [one.webhook for one in millrace.webhooks.of_job(jobs[0])] == [hook.id]
 
 
+def test_what_is_told_of_a_job_is_found_by_the_job(millrace: Millrace, hook: Webhook) -> None:
+    job = canceled(millrace)
+    (told,) = millrace.webhooks.deliveries(job, "pending")
+    assert (told.webhook, told.job) == (hook.id, job)
+    assert millrace.webhooks.delivery(job, told.id) == millrace.webhooks.delivery(hook.id, told.id)
+    again = millrace.webhooks.redeliver(job, told.id)
+    assert (again.id, again.state) == (told.id, "pending")
+
+
 def test_a_test_is_a_delivery(millrace: Millrace, hook: Webhook) -> None:
     sent = millrace.webhooks.test(hook.id)
     assert isinstance(sent, Delivery)

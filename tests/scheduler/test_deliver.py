@@ -13,6 +13,7 @@ from storage.database import Database
 from storage.model import TenantId
 from storage.retention import delete
 from storage.sealing import Keyring
+from storage.tenants import ensure
 from storage.webhook_model import DeliveryState
 from tasks.job_document import job_document
 from tasks.signatures import tenant_signing
@@ -142,6 +143,54 @@ def test_one_that_hangs_delays_no_other(database: Database, tenant: TenantId, re
         assert len(receiver.to("/hangs")) == 4
         letting_go.set()
         until(lambda: len(receiver.to("/hangs")) == 301)
+
+
+def test_fifty_of_one_tenant_that_hang_delay_no_other_tenant(
+    database: Database, tenant: TenantId, receiver: Receiver
+) -> None:
+    letting_go = threading.Event()
+    for number in range(50):
+        hanging = endpoint_at(database, tenant, receiver, f"/hangs/{number}")
+        receiver.replies[f"/hangs/{number}"] = [Reply(hang=letting_go)]
+        with database.begin(tenant) as tx:
+            for _ in range(5):
+                deliveries.insert_test(tx, hanging.id)
+    with database.platform() as platform:
+        other = ensure(platform, "other")
+    endpoint_at(database, other, receiver, "/fine")
+    with delivering(database):
+        until(lambda: len(receiver.got) == 50)
+        job = put_in(database, other)
+        began = time.monotonic()
+        ended(database, other, job)
+        until(lambda: receiver.to("/fine"))
+        assert receiver.to("/fine")[0].at - began < 1
+        assert len(receiver.got) == 51
+        letting_go.set()
+        until(lambda: len(receiver.got) == 251)
+
+
+def test_large_messages_go_one_at_a_time_and_delay_no_other_tenants(
+    database: Database, tenant: TenantId, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scheduler.sending.LARGE_BYTES", 10)
+    monkeypatch.setattr("scheduler.sending.LARGE_AGAIN_SECONDS", 0.1)
+    letting_go = threading.Event()
+    for number in range(3):
+        endpoint_at(database, tenant, receiver, f"/hangs/{number}")
+        receiver.replies[f"/hangs/{number}"] = [Reply(hang=letting_go)]
+    with database.platform() as platform:
+        other = ensure(platform, "other")
+    endpoint_at(database, other, receiver, "/fine")
+    end_job(database, tenant)
+    with delivering(database):
+        until(lambda: receiver.got)
+        end_job(database, other)
+        until(lambda: receiver.to("/fine"))
+        assert len(receiver.got) == 2
+        letting_go.set()
+        until(lambda: len(receiver.got) == 4)
+    assert {len(receiver.to(f"/hangs/{number}")) for number in range(3)} == {1}
 
 
 def test_a_message_is_overtaken_only_while_it_is_under_way(

@@ -63,6 +63,46 @@ def test_a_date_is_as_good_as_seconds(database: Database, tenant: TenantId, rece
         assert 3590 < seconds_left(tried(database, tenant, endpoint, 1)) < 3601
 
 
+def test_one_that_moves_need_not_wait_for_as_long_as_the_old_place_asked(
+    database: Database, tenant: TenantId, receiver: Receiver
+) -> None:
+    endpoint = endpoint_at(database, tenant, receiver, "/old")
+    receiver.replies["/old"] = [Reply(status=503, headers={"Retry-After": "600"})]
+    end_job(database, tenant)
+    with delivering(database):
+        tried(database, tenant, endpoint, 1)
+        with database.begin(tenant) as tx:
+            webhooks.change(tx, endpoint.id, url=f"{receiver.url}/new")
+        end_job(database, tenant)
+        until(lambda: receiver.to("/new"))
+    assert len(receiver.to("/old")) == 1
+
+
+def test_a_wish_that_no_calendar_has_is_none(database: Database, tenant: TenantId, receiver: Receiver) -> None:
+    endpoint = endpoint_at(database, tenant, receiver)
+    odd = "Mon, 20 Nov 2026 10:00:00 +99999999999999999"
+    receiver.replies["/hook"] = [Reply(status=503, headers={"Retry-After": odd})]
+    end_job(database, tenant)
+    with delivering(database):
+        assert 4.4 < seconds_left(tried(database, tenant, endpoint, 1)) < 5.6
+
+
+def test_what_cannot_be_written_is_tried_no_more_often_than_others_and_blames_no_receiver(
+    database: Database, tenant: TenantId, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tasks.delivery.job_document", lambda *_: None)
+    endpoint = endpoint_at(database, tenant, receiver)
+    end_job(database, tenant)
+    with delivering(database):
+        for number in range(1, 11):
+            found = tried(database, tenant, endpoint, number)
+            make_due(database)
+    assert (found.state, found.log[0].error) == (DeliveryState.FAILED, "the platform could not send it")
+    with database.read(tenant) as tx:
+        stands = webhooks.find(tx, endpoint.id)
+    assert (stands and stands.failing_since, receiver.got) == (None, [])
+
+
 def test_one_that_is_gone_is_disabled_and_the_others_are_told(
     database: Database, tenant: TenantId, receiver: Receiver
 ) -> None:

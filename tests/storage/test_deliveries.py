@@ -1,5 +1,6 @@
 """Deliveries in the database: written with the event they tell of, taken lane by lane, fenced, sent again."""
 
+import re
 from collections.abc import Callable
 
 import pytest
@@ -103,9 +104,31 @@ def test_a_job_with_notify_tells_there_of_what_was_asked(database: Database, ten
     ended(database, tenant, job)
     [delivery] = of_job(database, tenant, job)
     assert (delivery.endpoint_id, delivery.url, delivery.type) == (None, notify["url"], EventType.JOB_SUCCEEDED)
-    assert delivery.lane == f"{tenant} example.com:8443"
+    assert re.fullmatch(f"{tenant} [0-9a-f]{{3}}", delivery.lane)
     [claimed] = due(database)
     assert (claimed.delivery.id, claimed.endpoint, claimed.url) == (delivery.id, None, notify["url"])
+
+
+def test_a_job_ends_however_long_the_name_of_the_host_is_that_it_tells(database: Database, tenant: TenantId) -> None:
+    job = put_in(database, tenant, {**ECHO, "notify": {"url": "https://example.com/done"}})
+    host = "".join(chr(0x4E00 + 37 * number % 20_000) for number in range(2000))  # too long for a key of an index
+    with database.begin(tenant) as tx:
+        tx.sql("UPDATE jobs SET notify = notify || jsonb_build_object('host', %(host)s::text)", host=host)
+    ended(database, tenant, job)
+    assert [one.type for one in of_job(database, tenant, job)] == [EventType.JOB_SUCCEEDED]
+
+
+def test_a_listing_leaves_bodies_where_they_are(database: Database, tenant: TenantId) -> None:
+    endpoint = endpoint_in(database, tenant)
+    job = put_in(database, tenant)
+    ended(database, tenant, job)
+    [claimed] = due(database)
+    with database.begin(tenant) as tx:
+        delivering.keep_body(tx, claimed, "the body")
+        [listed] = deliveries.page(tx, endpoint.id, state=DeliveryState.PENDING, before=None, limit=10)
+        one = deliveries.find(tx, listed.id)
+    assert (listed.body, one and one.body) == (None, "the body")
+    assert [told.body for told in of_job(database, tenant, job)] == [None]
 
 
 def test_a_disabled_endpoint_is_told_to_those_who_want_to_know(database: Database, tenant: TenantId) -> None:
@@ -142,8 +165,11 @@ def test_what_is_sent_again_has_the_same_id_and_all_its_tries(database: Database
     with database.begin(tenant) as tx:
         assert deliveries.redeliver(tx, before.delivery.id) is not None
     [after] = due(database)
-    assert (after.delivery.message_id, after.delivery.body) == (before.delivery.message_id, "the body")
+    assert (after.delivery.message_id, after.body_bytes) == (before.delivery.message_id, len("the body"))
     assert (after.delivery.tries, len(after.delivery.log)) == (0, 1)
+    with database.read(tenant) as tx:
+        assert delivering.body(tx, after) == "the body"
+        assert delivering.body(tx, before) is None
 
 
 def test_a_time_is_sent_again_in_order_and_bit_by_bit(database: Database, tenant: TenantId) -> None:

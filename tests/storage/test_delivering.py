@@ -11,7 +11,7 @@ from storage.delivering import UnderWay
 from storage.model import TenantId
 from storage.tenants import ensure
 from storage.webhook_model import DeliveryState
-from tests.documents import put_in
+from tests.documents import ECHO, put_in
 from tests.storage.telling import due, ended, endpoint_in, make_due, states, tried
 
 
@@ -82,6 +82,47 @@ def test_a_tenant_gets_no_more_lanes_than_it_has_room_for(database: Database, te
     under_way = UnderWay(tenants={tenant: 2}, per_tenant=4)
     assert Counter(claimed.delivery.tenant_id for claimed in due(database, under_way)) == {tenant: 2, other: 1}
     assert states(database, other, late.id) == [DeliveryState.PENDING]
+
+
+def test_a_tenant_gets_no_more_messages_than_it_has_room_for_from_all_lanes_alike(
+    database: Database, tenant: TenantId
+) -> None:
+    for _ in range(5):
+        endpoint_in(database, tenant)
+    with database.platform() as tx:
+        other = ensure(tx, "other")
+    late = endpoint_in(database, other)
+    for _ in range(3):
+        ended(database, tenant, put_in(database, tenant))
+    ended(database, other, put_in(database, other))
+    taken_now = due(database, UnderWay(per_tenant=6), limit=7)
+    lanes = Counter(claimed.delivery.lane for claimed in taken_now if claimed.delivery.tenant_id == tenant)
+    assert sorted(lanes.values()) == [1, 1, 1, 1, 2]
+    assert [claimed.delivery.lane for claimed in taken_now if claimed.delivery.tenant_id == other] == [late.id]
+
+
+def test_a_tenant_that_has_all_it_may_have_is_no_reason_to_look_again(database: Database, tenant: TenantId) -> None:
+    endpoint_in(database, tenant)
+    ended(database, tenant, put_in(database, tenant))
+    with database.platform_read() as tx:
+        assert (delivering.seconds_to_next(tx, UnderWay()) or 0) < 0
+        assert delivering.seconds_to_next(tx, UnderWay(tenants={tenant: 6}, per_tenant=6)) is None
+
+
+def test_a_lane_rests_until_its_endpoint_is_changed(database: Database, tenant: TenantId) -> None:
+    endpoint = endpoint_in(database, tenant)
+    notify = {"url": "https://example.com/done"}
+    for document in (ECHO, {**ECHO, "notify": notify}):
+        ended(database, tenant, put_in(database, tenant, document))
+    with database.read(tenant) as tx:
+        [told] = tx.sql("SELECT lane FROM deliveries WHERE endpoint_id IS NULL").scalars()
+    resting = UnderWay(resting={endpoint.id: endpoint.updated_at, told: None})
+    assert due(database, resting) == []
+    with database.platform_read() as platform:
+        assert delivering.seconds_to_next(platform, resting) is None
+    with database.begin(tenant) as tx:
+        webhooks.change(tx, endpoint.id, url="https://example.com/other")
+    assert {claimed.delivery.lane for claimed in due(database, resting)} == {endpoint.id}
 
 
 def test_what_failed_waits_and_then_ends_and_is_logged(database: Database, tenant: TenantId) -> None:

@@ -86,3 +86,31 @@ def test_calls_that_were_held_come_back_within_one_interval_and_rarely_in_vain()
     assert played.probes[0] == pytest.approx(5, abs=0.4)
     assert max(played.began) <= played.probes[0] + 5 + 0.5 * CALLS / BUDGET
     assert played.asks <= 6 * CALLS
+
+
+def hanging(now: float) -> tuple[Went, float]:
+    """A host that was quick, hangs, and is quick again."""
+    return (Went.BADLY, 60.0) if now < 1 else (Went.WELL, 0.01)
+
+
+def refusing(now: float) -> tuple[Went, float]:
+    """A host that takes no connections, takes them and says nothing, and is quick again."""
+    if now < 0.5:
+        return Went.BADLY, 0.001
+    return (Went.BADLY, 60.0) if now < 30 else (Went.WELL, 0.01)
+
+
+@pytest.mark.parametrize("outcome", [hanging, refusing])
+@pytest.mark.parametrize("number", [22, CALLS])
+def test_who_waits_for_a_quick_host_that_hangs_does_not_ask_all_the_time(
+    outcome: Callable[[float], tuple[Went, float]], number: int
+) -> None:
+    dice = random.Random(7)
+    calls = in_memory(Limits(per_host=20), jitter=dice.random)
+    for _ in range(50):
+        calls.call(seconds=0.01)
+    played = play(calls, number, outcome, dice=dice)
+    assert len(played.began) + len(played.probes) >= number
+    assert played.ended <= 300
+    assert played.longest_wait <= 61
+    assert played.asks <= 30 * number, "over three minutes, and more than one failure"

@@ -74,6 +74,14 @@ def test_expressions_are_filled_in_everywhere(process: Process, tenant: TenantId
     assert hook.got[0][2] == {"all": [{"name": "a cat & dog", "score": 0.5}], "said": f"3 of {job.id}"}
 
 
+def test_a_step_may_speak_of_itself(process: Process, tenant: TenantId, hook: Sink) -> None:
+    body = {"all": "{{step.id}} {{step.name}} {{step.attempt}}"}
+    step = called(process, tenant, call(hook, url="{{'" + hook.url + "'}}/{{step.attempt}}", body=body))
+    assert step.state is StepState.SUCCEEDED, step.error
+    assert hook.got[0][0] == "/hook/1"
+    assert hook.got[0][2] == {"all": f"{step.id} call 1"}
+
+
 def test_an_expression_that_gives_nothing_fails_by_its_name(process: Process, tenant: TenantId, hook: Sink) -> None:
     step = called(process, tenant, after(hook, {"a": 1}, body={"x": "{{steps.look.data.b.c}}"}))
     assert step.error is not None

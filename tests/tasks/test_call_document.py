@@ -64,7 +64,7 @@ BAD: dict[str, tuple[dict[str, Any], str, str]] = {
     "a secret in the body": ({"body": "{{secrets.crm}}"}, "/body", "secrets"),
     "a secret in the URL": ({"url": URL + "?k={{secrets.crm}}"}, "/url", "secrets"),
     "a result that is too long to keep": ({"answer": {"max_bytes": 300_000}}, "/answer", "store_as 'output'"),
-    "endless patience": ({"timeout": {"total": 1000}}, "/timeout/total", "590"),
+    "endless patience": ({"timeout": {"total": 1000}}, "/timeout/total", "480"),
 }
 
 

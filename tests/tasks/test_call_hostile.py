@@ -10,7 +10,8 @@ from storage.model import StepState, TenantId
 from tasks.budget import Held, Permit
 from tasks.process import Process
 from tests.sink import Answer, Sink
-from tests.tasks.test_call import call, called, keep_secret, rows_with
+from tests.tasks.test_call import call, called
+from tests.tasks.test_call_secrets import keep_secret, rows_with
 
 TOKEN = 'tok/3f9a+77c1=d2"e84b\\z'
 
@@ -61,7 +62,7 @@ def test_numbers_that_json_does_not_have_are_kept_as_text(
     [
         ("image/png", b"\xff" * 200_000),
         ("text/plain", b"\x01" * 200_000),
-        ("application/json", b"[" + b"1," * 99_999 + b"1]"),
+        ("application/json", b"[" + b"1," * 99_998 + b"1]"),
         ("application/json", b"[" + b"9e9," * 49_998 + b"1]"),
     ],
 )
@@ -75,9 +76,7 @@ def test_whatever_is_within_the_limit_is_kept(
 
 
 @pytest.mark.parametrize("content_type", ["image/\xe9", "x" * 9000, "text/html\tx", "a/b, c/d", TOKEN, "image"])
-def test_a_type_that_is_none_goes_no_further(
-    process: Process, tenant: TenantId, hook: Sink, content_type: str
-) -> None:
+def test_a_type_that_is_none_goes_no_further(process: Process, tenant: TenantId, hook: Sink, content_type: str) -> None:
     keep_secret(process, tenant, "crm", TOKEN)
     hook.answers = [Answer(headers={"Content-Type": content_type})]
     asked = call(hook, query={"a": "{{secrets.crm}}"}, answer={"store_as": "output"})
@@ -94,13 +93,11 @@ def test_a_type_that_is_none_goes_no_further(
         json.dumps({"sent": [TOKEN]}).replace("t", "\\u0074"),
         json.dumps({TOKEN: 1}),
         json.dumps(f"/hook?key={quote(TOKEN, safe='')}"),
-        json.dumps(f"/hook?key={quote(TOKEN, safe='').replace('%2F', '%2f').replace('%2B', '%2b')}"),
+        json.dumps(f"/hook?key={quote(TOKEN, safe='').lower()}"),
         json.dumps(json.dumps({"sent": TOKEN})),
     ],
 )
-def test_a_secret_is_hidden_however_it_is_spelled(
-    process: Process, tenant: TenantId, hook: Sink, echoed: str
-) -> None:
+def test_a_secret_is_hidden_however_it_is_spelled(process: Process, tenant: TenantId, hook: Sink, echoed: str) -> None:
     keep_secret(process, tenant, "crm", TOKEN)
     hook.answers = [Answer(body=echoed.encode())]
     step = called(process, tenant, call(hook, query={"key": "{{secrets.crm}}"}))

@@ -46,6 +46,8 @@ def test_a_wish_makes_it_later_and_never_sooner_and_a_day_at_most() -> None:
         (429, "9" * 50, LONGEST_WISH_SECONDS),
         (429, "soon", 0),
         (429, "Wed, 99 Mar 2025 12:00:00 GMT", 0),
+        (429, "Wed, 05 Mar 2025 12:00:00 +99999999999999999", 0),
+        (503, "Wed, 05 Mar 2025 99999999999999999999:00:00 GMT", 0),
         (429, "-5", 0),
         (429, "", 0),
         (429, None, 0),

@@ -144,10 +144,78 @@ def test_a_job_that_is_canceled_while_its_call_is_put_off_ends(
     [
         ("https://Crm.Example/x", "crm.example:443"),
         ("http://crm.example.:8080", "crm.example:8080"),
+        ("HTTPS://crm.example?x#y", "crm.example:443"),
+        ("https://crm.example:0443/é{", "crm.example:443"),
         ("http://[2001:db8::1]/", "2001:db8::1:80"),
+        ("http://[2001:DB8:0:0::0001]:80/", "2001:db8::1:80"),
         ("crm", None),
         ("http://crm:x/", None),
+        ("http://crm..:80/", None),
+        ("http://a@crm/", None),
+        ("http://c\trm/", None),
+        (f"http://{'x' * 250_000}/", None),
     ],
 )
 def test_budgets_are_kept_by_name_and_port(url: str, host: str | None) -> None:
     assert host_of(url) == host
+
+
+def test_a_host_without_bounds_gets_no_room_in_the_budget(
+    process: Process, database: Database, tenant: TenantId
+) -> None:
+    document = {
+        "steps": {
+            "look": {"kind": "echo", "data": {"host": "x" * 100_000}},
+            "call": {"kind": "http.call", "use": ["look"], "url": "https://{{steps.look.data.host}}.example/"},
+        }
+    }
+    job = submitted(database, tenant, document)
+    worked(process, tenant, job, "look")
+    step = worked(process, tenant, job)
+    assert step.error is not None
+    assert (step.state, step.error.code) == (StepState.FAILED, "url_invalid")
+    assert process.budget.standing() == []
+
+
+def test_a_step_that_moves_files_may_keep_its_place_for_all_of_its_time(
+    process: Process, database: Database, tenant: TenantId, hook: Sink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, enter = [], process.budget.enter
+
+    def spied(tenant: TenantId, host: str, *, hold_seconds: float) -> Permit | Held:
+        asked.append(hold_seconds)
+        return enter(tenant, host, hold_seconds=hold_seconds)
+
+    monkeypatch.setattr(process.budget, "enter", spied)
+    quick = {"total": 1}
+    worked(process, tenant, submitted(database, tenant, call(hook, timeout=quick)))
+    worked(process, tenant, submitted(database, tenant, call(hook, timeout=quick, answer={"store_as": "output"})))
+    assert asked[0] < 60
+    assert asked[1] > KINDS["http.call"].time_limit
+
+
+def test_a_call_that_is_put_off_beyond_its_deadline_fails(
+    process: Process, database: Database, tenant: TenantId, hook: Sink
+) -> None:
+    again = "UPDATE steps SET state = 'queued', first_started_at = first_started_at - make_interval(secs => %(ago)s)"
+    hook.answers = [Answer(status=429, headers={"Retry-After": "30"})]
+    job = submitted(database, tenant, call(hook, deadline_seconds=60))
+    assert worked(process, tenant, job).state is StepState.RETRYING
+    with database.platform() as tx:
+        tx.sql(again, ago=0)
+    assert worked(process, tenant, job).state is StepState.SCHEDULED
+    with database.platform() as tx:
+        tx.sql(again, ago=40)
+    late = worked(process, tenant, job)
+    assert late.error is not None
+    assert (late.state, late.error.code) == (StepState.FAILED, "throttled")
+    assert hook.host in late.error.message
+    assert len(hook.got) == 1
+
+
+def test_a_first_attempt_waits_for_as_long_as_it_must(
+    process: Process, database: Database, tenant: TenantId, hook: Sink
+) -> None:
+    hook.answers = [Answer(status=429, headers={"Retry-After": "30"})]
+    worked(process, tenant, submitted(database, tenant, call(hook)))
+    assert worked(process, tenant, submitted(database, tenant, call(hook, deadline_seconds=20))).state == "scheduled"

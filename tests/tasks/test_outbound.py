@@ -7,7 +7,7 @@ import pytest
 
 from tasks.errors import OutboundFailed, OutboundRefused
 from tasks.outbound import FileBody, Head, Outbound, resolver_for, retry_after
-from tests.tasks.outbound_servers import LOOPBACK, Raw, asked, call, plain, raw, said, silent, verbatim
+from tests.tasks.outbound_servers import LOOPBACK, Raw, asked, call, first, plain, raw, said, silent, verbatim
 from tests.tasks.outbound_zone import names
 from tests.waiting import until
 
@@ -108,6 +108,29 @@ def test_a_connection_is_used_again_for_its_origin() -> None:
         _twice(server.url, f"{server.url}other")
         server.await_end()
     assert (server.accepted, [got.connection for got in server.got]) == (1, [1, 1])
+
+
+@pytest.mark.parametrize(
+    ("method", "begins"),
+    [
+        ("HEAD", b"HTTP/1.1 200 OK\r\nContent-Length: 42\r\n\r\n"),
+        ("GET", b"HTTP/1.1 204 No Content\r\n\r\n"),
+        ("GET", b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"),
+    ],
+)
+def test_what_nobody_asked_for_answers_nobody(method: str, begins: bytes) -> None:
+    forged = verbatim(begins + b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nforged")
+
+    async def both(url: str) -> bytes:
+        outbound = Outbound(LOOPBACK)
+        await said(outbound, asked(url, method=method))
+        second = await said(outbound, asked(url))
+        await outbound.close()
+        return second.body
+
+    with raw(first(forged, plain(b"true"))) as server:
+        assert asyncio.run(both(server.url)) == b"true"
+    assert server.accepted == 2
 
 
 def test_two_origins_do_not_share_a_connection() -> None:

@@ -1,5 +1,6 @@
 """Answers that are too long, too slow, or no HTTP: each ends, with a word for it."""
 
+import asyncio
 import gzip
 import socket
 import threading
@@ -11,8 +12,8 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tasks.errors import OutboundFailed, OutboundTooLarge
-from tasks.outbound import Timeouts
-from tests.tasks.outbound_servers import Got, Say, asked, call, endless, plain, raw, silent, verbatim
+from tasks.outbound import Outbound, Timeouts
+from tests.tasks.outbound_servers import LOOPBACK, Got, Say, asked, call, endless, plain, raw, said, silent, verbatim
 
 MIB = 1024 * 1024
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -249,3 +250,21 @@ def test_an_early_refusal_is_heard_while_the_body_is_sent() -> None:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
         assert call(asked(url, method="POST", body=bytes(4 * MIB))).answer.status == 413
         thread.join()
+
+
+def test_bodies_in_small_pieces_leave_the_others_their_turns() -> None:
+    pieces = endless(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n" * 20_000)
+
+    async def run(hostile: str, other: str) -> bytes:
+        outbound = Outbound(LOOPBACK)
+        endless_ones = [asyncio.ensure_future(said(outbound, asked(hostile), most_bytes=10**9)) for _ in range(20)]
+        async with asyncio.timeout(10):
+            answers = [await said(outbound, asked(other)) for _ in range(20)]
+        for one in endless_ones:
+            one.cancel()
+        await asyncio.wait(endless_ones)
+        await outbound.close()
+        return answers[-1].body
+
+    with raw(pieces) as hostile, raw(plain(b"here")) as other:
+        assert asyncio.run(run(hostile.url, other.url)) == b"here"

@@ -12,7 +12,7 @@ import pytest
 from tasks.addresses import Address
 from tasks.errors import OutboundFailed
 from tasks.outbound import Resolver, Timeouts, resolver_for
-from tasks.outbound_names import MOST_LOOK_UPS, SystemResolver, ask_system
+from tasks.outbound_names import MOST_LOOK_UPS, MOST_OF_ONE, SystemResolver, ask_system
 from tests.tasks.outbound_servers import asked, call, plain, raw
 from tests.tasks.outbound_zone import names
 
@@ -90,6 +90,28 @@ def test_look_ups_that_hang_hold_up_nobody_else() -> None:
 
     asyncio.run(run())
     assert asked_for == [b"hangs.test", b"a.test", b"hangs.test"]
+
+
+def test_look_ups_of_one_tenant_that_hang_hold_up_no_other() -> None:
+    hang = threading.Event()
+
+    def ask(host: bytes) -> Sequence[Address]:
+        if host.startswith(b"hangs"):
+            hang.wait(30)
+        return [ip_address("127.0.0.1")]
+
+    async def run() -> None:
+        resolver = SystemResolver(ask)
+        names = [f"hangs{number}.test" for number in range(2 * MOST_LOOK_UPS)]
+        hanging = [asyncio.ensure_future(resolver.look_up(name, "mallory")) for name in names]
+        assert await asyncio.wait_for(resolver.look_up("a.test", "acme"), 10) == [ip_address("127.0.0.1")]
+        for one in hanging[MOST_OF_ONE:]:
+            one.cancel()
+        hang.set()
+        assert len(await asyncio.wait_for(asyncio.gather(*hanging[:MOST_OF_ONE]), 10)) == MOST_OF_ONE
+        assert await asyncio.wait_for(resolver.look_up("b.test", "mallory"), 10) == [ip_address("127.0.0.1")]
+
+    asyncio.run(run())
 
 
 def test_a_look_up_whose_caller_is_gone_fails_unheard() -> None:

@@ -5,8 +5,10 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -19,8 +21,10 @@ from scheduler.reap import reap_once
 from storage import workers
 from storage.database import Database
 from storage.model import Job, JobState, Outcome, StepState, TenantId
+from tasks.budget import Budget, Limits
 from tasks.names import KINDS, Kind
 from tests.documents import put_in
+from tests.sink import Answer, Sink
 from tests.tasks.working import Relaying, Worker
 from tests.waiting import until
 
@@ -116,6 +120,27 @@ def test_a_worker_that_must_go_hands_back_at_once(
     assert (step.state, [tried.outcome for tried in step.attempts]) == (StepState.QUEUED, [Outcome.RETURNED])
     with database.platform_read() as tx:
         assert workers.living(tx) == []
+
+
+def test_a_worker_that_must_go_keeps_no_place_of_its_calls(
+    worker: Worker, database: Database, tenant: TenantId, read: Callable[[Job], Job], hook: Sink, relaying: Relaying
+) -> None:
+    hangs = threading.Event()
+    hook.answers = [Answer(hang=hangs)]
+    options = ("-Q", "calls", "-P", "threads", "-c", "2")
+    with (
+        worker(*options, OUTBOUND_ALLOW=hook.host, STOP_GRACE_SECONDS="0") as process,
+        closing(Budget(relaying.broker_url, Limits())) as budget,
+    ):
+        job = put_in(database, tenant, {"steps": {"call": {"kind": "http.call", "url": hook.url}}})
+        until(lambda: hook.received)
+        assert [one.under_way for one in budget.standing()] == [1]
+        relaying.stop()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0
+        hangs.set()
+        assert [one.under_way for one in budget.standing()] == [0]
+    assert read(job).steps[0].state is StepState.QUEUED
 
 
 def test_a_worker_that_must_go_needs_no_other_word(
