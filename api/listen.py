@@ -150,7 +150,7 @@ def _message(tx: Tx, opened: _Open, claimed: Claimed) -> str:
     told, now = claimed.delivery, datetime.now(UTC)
     body = told.body
     if body is None:  # one that is sent again says the same
-        job = None if told.job_id is None else jobs.find(tx, told.job_id)
+        job = None if told.job_id is None else jobs.find_to_tell(tx, told.job_id)
         body = delivery.body_of(told, job, opened.service.settings.public_url)
         delivering.keep_body(tx, claimed, body)
     delivering.delivered(tx, claimed, Try(at=now, status=None, error=None, seconds=0.0))

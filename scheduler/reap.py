@@ -11,7 +11,7 @@ from functools import partial
 
 from storage import losses, runnable, stops
 from storage.database import Database, Tx
-from storage.errors import DatabaseUnavailable, LeaseLost, RowBusy
+from storage.errors import DatabaseUnavailable, LeaseLost, NotStorable, RowBusy
 from storage.model import Claim, JobId, PublicError, TenantId
 
 log = logging.getLogger(__name__)
@@ -74,6 +74,6 @@ def _one_by_one(database: Database, tenant_id: TenantId, job_id: JobId, act: Cal
         with database.begin(tenant_id) as tx:
             tx.sql("SET LOCAL lock_timeout = '1s'")
             return act(tx)
-    except (RowBusy, LeaseLost) as exc:
+    except (RowBusy, LeaseLost, NotStorable) as exc:  # nor must one that cannot be written
         log.warning("reap.put_off job=%s reason=%s", job_id, exc)
         return False

@@ -146,7 +146,7 @@ class Sender:
         job: Job | None = None
         if delivery.job_id is not None:
             with self._database.snapshot(delivery.tenant_id) as tx:
-                job = jobs.find(tx, delivery.job_id)
+                job = jobs.find_to_tell(tx, delivery.job_id)
         with self._database.read(delivery.tenant_id) as tx:
             return delivering.keep_body(tx, claimed, rules.body_of(delivery, job, self._public_url))
 

@@ -61,6 +61,13 @@ SELECT id, created_at, deadline_at, pg_notify('millrace_events', id), pg_notify(
 """
 
 
+MOST_TOLD_BYTES = 1_000_000
+
+_RESULT_BYTES = """
+SELECT coalesce(sum(octet_length(result::text)), 0) FROM steps WHERE tenant_id = %(tenant)s AND job_id = %(job)s
+"""
+
+
 class Asked(NamedTuple):
     """A step as the job's document has it."""
 
@@ -144,6 +151,15 @@ def find(tx: Tx, job_id: JobId) -> Job | None:
     if row is None:
         return None
     return _job(row, _steps_of(tx, job_id))
+
+
+def find_to_tell(tx: Tx, job_id: JobId) -> Job | None:
+    """The tenant's job as others are told of it: without its steps if their results exceed MOST_TOLD_BYTES."""
+    row = tx.execute(_selected().where(jobs.c.tenant_id == tx.tenant_id, jobs.c.id == job_id)).one_or_none()
+    if row is None:
+        return None
+    size = int(tx.sql(_RESULT_BYTES, job=job_id).scalar_one())
+    return _job(row, _steps_of(tx, job_id) if size <= MOST_TOLD_BYTES else ())
 
 
 def asked_of(tx: Tx, job_id: JobId) -> dict[str, Asked]:

@@ -7,7 +7,7 @@ from email.utils import parsedate_to_datetime
 
 from storage.model import Job, Json
 from storage.webhook_model import ENDS, OF_JOBS, Delivery
-from tasks.job_document import job_document
+from tasks.job_document import job_document, job_summary
 
 # After each failed try; the one after the last of them is the end.
 WAITS_SECONDS = (5.0, 300.0, 1800.0, 7200.0, 18_000.0, 36_000.0, 50_400.0, 72_000.0, 86_400.0)
@@ -57,8 +57,9 @@ def is_delivered(status: int) -> bool:
 def body_of(delivery: Delivery, job: Job | None, public_url: str) -> str:
     """The message as JSON: {"type", "timestamp" (of the event, RFC 3339), "data"}.
 
-    `data` is the job's document as it stands; with "step", the step's name, if it tells of a step; and of a job that is
-    gone {"id", "state"} alone. What tells of no job has the data that was written with it.
+    `data` is the job's document as it stands; with "step", the step's name, if it tells of a step; without "steps" for
+    a job that is given without them, being too large; and of a job that is gone {"id", "state"} alone. What tells of no
+    job has the data that was written with it.
     """
     message = {
         "type": delivery.type.value,
@@ -71,7 +72,7 @@ def body_of(delivery: Delivery, job: Job | None, public_url: str) -> str:
 def _of_job(delivery: Delivery, job: Job | None, public_url: str) -> dict[str, Json]:
     ended = delivery.type in ENDS
     if job is not None:
-        data = job_document(job, public_url).model_dump(mode="json")
+        data = (job_document if job.steps else job_summary)(job, public_url).model_dump(mode="json")
     else:
         data = {"id": delivery.job_id, "state": delivery.type.value.partition(".")[2] if ended else None}
     return data if ended else {**data, "step": delivery.data["step"]}

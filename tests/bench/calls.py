@@ -78,9 +78,7 @@ def _slow(
     ratio = took / least
     print(f"{calls} calls of {seconds:g} s, {budget} at a time: {took:.1f} s, {ratio:.2f} of the least, {least:.0f} s")
     print(f"  at once: {slow.most} at most; asked: {len(slow.at)} times for {len(set(slow.keys))} steps")
-    print(
-        f"  sent within {sent - began:.1f} s; the last of another host's {OTHERS} began {behind:.2f} s after"
-    )
+    print(f"  sent within {sent - began:.1f} s; the last of another host's {OTHERS} began {behind:.2f} s after")
     print(f"  memory: {memory:.1f} MiB more, {memory / slow.most * 100:.1f} MiB for 100 waiting calls")
     bars = {
         "time": took <= 1.5 * least,

@@ -76,6 +76,23 @@ def test_a_step_is_told_with_its_name_and_a_deleted_job_with_its_state(
     }
 
 
+def test_a_job_whose_results_are_large_is_told_without_its_steps(
+    database: Database, tenant: TenantId, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("storage.jobs.MOST_TOLD_BYTES", 10)
+    endpoint_at(database, tenant, receiver)
+    job = end_job(database, tenant)
+    with delivering(database):
+        until(lambda: receiver.got)
+    data = json.loads(receiver.got[0].body)["data"]
+    assert "steps" not in data
+    assert (data["id"], data["state"], data["links"]["self"]) == (
+        job.id,
+        "succeeded",
+        f"https://jobs.example.com/v1/jobs/{job.id}",
+    )
+
+
 def test_notify_is_signed_with_what_the_tenants_key_is_derived_from(
     database: Database, tenant: TenantId, receiver: Receiver
 ) -> None:
