@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tasks.budget import Budget
 
 from storage.database import Database
 from storage.objects.blocking import Blocking
@@ -12,6 +11,7 @@ from storage.objects.memory import MemoryObjects
 from storage.objects.settings import ObjectSettings
 from storage.sealing import Keyring
 from tasks.addresses import Rules
+from tasks.budget import Budget
 from tasks.outbound import Waiting
 from tasks.process import Process
 from tasks.settings import WorkerSettings
