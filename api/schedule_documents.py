@@ -10,6 +10,8 @@ from pydantic_core import to_json
 from api.documents import FLAWED
 from api.errors import Refused
 from api.schedule_schemas import PreviewOptions
+from api.settings import ApiSettings
+from api.targets import check_targets
 from storage.model import Json
 from storage.schedule_model import Locked
 from tasks.calendar import local_moment
@@ -33,8 +35,11 @@ _FIELDS = frozenset(ScheduleDocument.model_fields)
 NO_JOB = {"steps": {"preview": {"kind": "echo"}}}  # of a preview that names none
 
 
-def checked(given: Json, read: Callable[[Json], ScheduleSpec]) -> ScheduleSpec:
-    """What `read` makes of a document, or Refused (422) with its flaws and those of fields that nobody sets."""
+def checked(given: Json, read: Callable[[Json], ScheduleSpec], settings: ApiSettings | None = None) -> ScheduleSpec:
+    """What `read` makes of a document, or Refused (422) with its flaws and those of fields that nobody sets.
+
+    With `settings` the addresses of its job are checked, too.
+    """
     flaws: list[Flaw] = []
     if isinstance(given, dict):
         flaws += [Flaw(pointer=f"/{field}", detail=READ_ONLY[field]) for field in READ_ONLY if field in given]
@@ -43,8 +48,13 @@ def checked(given: Json, read: Callable[[Json], ScheduleSpec]) -> ScheduleSpec:
         spec = read(given)
     except InvalidDocument as exc:
         raise invalid([*flaws, *exc.flaws][:MAX_FLAWS]) from exc
+    if settings is not None:
+        try:
+            check_targets(spec.job, settings)
+        except InvalidDocument as exc:
+            flaws += [Flaw(pointer=f"/job{flaw.pointer}", detail=flaw.detail) for flaw in exc.flaws]
     if flaws:
-        raise invalid(flaws)
+        raise invalid(flaws[:MAX_FLAWS])
     return spec
 
 
@@ -57,7 +67,7 @@ def refusing() -> Iterator[None]:
         raise invalid([*exc.flaws]) from exc
 
 
-def patched(locked: Locked, patch: Json, most_bytes: int) -> ScheduleSpec:
+def patched(locked: Locked, patch: Json, settings: ApiSettings) -> ScheduleSpec:
     """The locked schedule's document as a JSON merge patch leaves it, checked. Raises Refused (422)."""
     if not isinstance(patch, dict):
         raise invalid([Flaw(pointer="", detail="a change is a JSON object with the fields that change")])
@@ -72,12 +82,13 @@ def patched(locked: Locked, patch: Json, most_bytes: int) -> ScheduleSpec:
         # To reset what no schedule has is a slip, and told as one; a merge patch alone would not notice it.
         slips = {name: None for name, value in changes.items() if value is None and name not in _FIELDS}
         document = merged(kept, changes) | slips
-        if len(to_json(document)) > most_bytes:
-            detail = f"the schedule would be larger than {most_bytes} bytes, the limit here"
+        if len(to_json(document)) > settings.max_job_bytes:
+            detail = f"the schedule would be larger than {settings.max_job_bytes} bytes, the limit here"
             raise InvalidDocument([Flaw(pointer="", detail=detail)])
         return parse(document, now=locked.now, before=before)
 
-    return checked(patch, read)
+    # What its operator has closed since must keep nobody from changing something else.
+    return checked(patch, read, settings if "job" in patch else None)
 
 
 def checked_preview(given: Json, now: datetime) -> tuple[ScheduleSpec, datetime, int]:

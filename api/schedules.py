@@ -47,7 +47,7 @@ async def create(request: Request, service: Serving, caller: Writer, idempotency
 
     def act(tx: Tx) -> Json:
         now = schedules.clock(tx)
-        spec = checked(given, lambda wish: parse(wish, now=now))
+        spec = checked(given, lambda wish: parse(wish, now=now), service.settings)
         if schedules.count(tx) >= service.settings.max_schedules:  # two at once may go past it: it is no exact quota
             detail = f"you have {service.settings.max_schedules} schedules, the limit here; delete one"
             raise Refused(409, "too_many_schedules", detail)
@@ -126,7 +126,7 @@ async def change(
 
     def act(tx: Tx, locked: Locked) -> Schedule:
         check_match(if_match, locked.schedule)
-        spec = patched(locked, patch, service.settings.max_job_bytes)
+        spec = patched(locked, patch, service.settings)
         with refusing():
             return scheduling.change(tx, locked, spec)
 

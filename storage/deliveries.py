@@ -37,7 +37,9 @@ ORDER BY d.id DESC LIMIT %(limit)s
 _OF_JOB = f"""
 SELECT {WITHOUT_BODY} FROM deliveries d
 WHERE d.tenant_id = %(tenant)s AND d.job_id = %(job)s AND (%(before)s::text IS NULL OR d.id < %(before)s)
-  AND {{state}}
+  AND {{state}} AND NOT EXISTS (  -- what a developer listens to is nobody else's business
+    SELECT FROM webhook_endpoints e WHERE e.tenant_id = d.tenant_id AND e.id = d.endpoint_id AND e.url IS NULL
+  )
 ORDER BY d.id DESC LIMIT %(limit)s
 """  # noqa: S608
 

@@ -27,6 +27,7 @@ MAX_DEPTH = 32  # of an answer that is kept as JSON
 SHOWN_HEADERS = ("content-type", "etag", "last-modified", "link", "location", "retry-after", "x-request-id")
 EXCERPT = 300  # characters of a refusal that are shown
 EMPTY = frozenset({204, 304})
+NO_TEXT = ("image/", "audio/", "video/", "font/", "application/octet-stream", "application/pdf", "application/zip")
 
 
 def run(work: Work, params: HttpCall) -> Json:
@@ -127,6 +128,8 @@ def _went(params: HttpCall, answer: Answer | Head) -> tuple[Went, float | None]:
 def _refusal(head: Head, reception: "_Reception") -> StepFailed | StepRetryable:
     host = (host_of(head.url) or "the host").rpartition(":")[0]
     excerpt = " ".join(reception.text().split())[:EXCERPT]
+    if 300 <= head.status < 400:
+        excerpt = "a redirect; 'redirects' says how many are followed"
     message = f"{host} answered {head.status}" + (f": {excerpt}" if excerpt else "")
     reason = f"{host} {head.status}"
     if head.status in RETRIED_STATUSES:
@@ -199,11 +202,14 @@ class _Reception:
         return shown.decode("utf-8", "replace")
 
     def value(self) -> Json:
-        """What was answered: JSON where it is that, otherwise text; null where there is none."""
+        """What was answered: JSON where it is that, otherwise text; null where there is none, or no text."""
         if not self._kept.read and (self.head.status in EMPTY or self._params.method == "HEAD"):
             return None
+        media_type = self.head.headers.get("content-type", "").lower()
+        if media_type.startswith(NO_TEXT) and "+xml" not in media_type:
+            return None
         text = self.text()
-        if "json" not in self.head.headers.get("content-type", "").lower():
+        if "json" not in media_type:
             return text
         try:
             value = json.loads(text)

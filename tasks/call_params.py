@@ -109,7 +109,7 @@ class HttpCall(Params):
     timeout: CallTimeout = CallTimeout()
     redirects: Annotated[int, Field(ge=0, le=10, description="how many are followed")] = 0
     answer: CallAnswer = CallAnswer()
-    max_attempts: Annotated[int, Field(ge=1, le=20)] = 5
+    max_attempts: Annotated[int, Field(ge=1, le=50)] = 12
     deadline_seconds: Annotated[
         float, Field(gt=0, le=7 * 86_400, description="no attempt begins later than this after the first")
     ] = 86_400.0

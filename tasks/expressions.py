@@ -169,7 +169,8 @@ def _why_not(way: Way, expression: str, steps: Collection[str], roots: Collectio
     root, name = str(way[0]), way[1] if len(way) > 1 else None
     if root not in roots:
         if root in _ROOTS:
-            return f"speaks of {root!r}, which cannot stand here; {there_are}"
+            where = ": they go into headers and the query" if root == "secrets" else ""
+            return f"speaks of {root!r}, which cannot stand here{where}; {there_are}"
         if root in steps:
             return f"speaks of {root!r}; did you mean 'steps.{root}'?"
         if f'"{root}"' in expression:

@@ -46,7 +46,11 @@ def unknown_fields(at: str, given: Mapping[str, Any], known: tuple[str, ...]) ->
 
 
 def _flaw(error: ErrorDetails, model: type[BaseModel], at: str) -> Flaw:
-    path = [part for part in error["loc"] if not (isinstance(part, str) and part.startswith(("function-", "tagged-")))]
+    path = [
+        part
+        for part in error["loc"]
+        if not (isinstance(part, str) and part.startswith(("function-", "tagged-", "constrained-")))
+    ]
     pointer = "".join(f"/{escape(part)}" for part in path)
     if error["type"] == "extra_forbidden" and path:
         known = list(_fields_of(_model_at(model, path[:-1])))

@@ -167,7 +167,7 @@ _BUILT_IN = (
         queue=Queue.CALLS,
         makes_files=True,
         call_seconds=480,
-        retry=Retry(max_attempts=5),
+        retry=Retry(max_attempts=12),
         tells=lambda _: frozenset({"status", "outputs", "redirected_to"}),
         flaws=fetch_params.flaws,
     ),

@@ -37,11 +37,12 @@ class Terms(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ScheduleSpec:
-    """A checked document: as it is kept, what it says, and how many steps of each queue may run when it fires."""
+    """A checked document: as it is kept, what it says, a job as it would fire, how many steps of each queue start."""
 
     name: str | None
     document: dict[str, Json]
     terms: Terms
+    job: JobSpec
     starts: dict[str, int]
 
 
@@ -75,7 +76,7 @@ def parse(
         flaws += _time_flaws(checked, calendar, now, before)
     if flaws or job is None or calendar is None or kept is None:
         raise InvalidDocument(flaws[:MAX_FLAWS])
-    return ScheduleSpec(name=checked.name, document=kept, terms=terms(kept), starts=_starts(job))
+    return ScheduleSpec(name=checked.name, document=kept, terms=terms(kept), job=job, starts=_starts(job))
 
 
 def terms(kept: Mapping[str, Json]) -> Terms:

@@ -94,6 +94,8 @@ def submit(
     document = specs.document(spec) if spec else {"template": template or DEFAULT_TEMPLATE}
     named = photos or [specs.name_of(spec)]
     given: Sequence[Path | Address | None] = photos or [None]
+    if "input" in document and any(isinstance(one, Address) for one in photos):
+        raise click.UsageError("The job's document says itself where its input is; leave out the URL.")
     local = [one for one in photos if isinstance(one, Path)]
     with run.client() as client:
         sends = [partial(_send, client, document_for(one, document), file_of(one)) for one in given]

@@ -32,6 +32,7 @@ ADDRESSES = OTHER_DATABASES | {
     "STORAGE_URL",
     "PUBLIC_URL",
     "SECRET_KEY",
+    "SECRET_KEY_FALLBACKS",
 }
 """What leads a process to its stack, besides AWS_…."""
 

@@ -167,3 +167,6 @@ def test_a_photo_may_be_a_url_which_the_platform_fetches(run: Run, api: Api) -> 
     refused = run("submit", "http://127.0.0.1/a.jpg")
     assert (refused.exit_code, "/input/url" in refused.output) == (1, True)
     assert run("submit", "no-such-file.jpg").exit_code == 2
+    own = '{"template": "describe", "input": {"url": "https://photos.example/b.jpg"}}'
+    twice = run("submit", "https://photos.example/a.jpg", "--job", "-", typed=own)
+    assert (twice.exit_code, "says itself where its input is" in twice.output) == (2, True)

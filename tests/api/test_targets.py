@@ -35,6 +35,20 @@ def test_an_address_of_our_own_network_is_refused_by_its_place(api: Api, documen
     assert api.left() == before
 
 
+@pytest.mark.parametrize(("document", "pointer"), REFUSED.values(), ids=REFUSED)
+def test_a_schedule_of_such_a_job_is_refused_too(api: Api, document: Any, pointer: str) -> None:
+    answer = api.acme.ask("POST", "/v1/schedules", json={"every": 3600, "job": document})
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_schedule")
+    assert [flaw["pointer"] for flaw in answer.json()["errors"]] == [f"/job{pointer}"]
+    made = api.acme.ask("POST", "/v1/schedules", json={"every": 3600, "job": job()}).json()
+    at, headers = f"/v1/schedules/{made['id']}", {"If-Match": "*"}
+    patch = api.acme.http.patch(
+        at, json={"job": document}, headers={**headers, "Authorization": f"Bearer {api.acme.key}"}
+    )
+    assert patch.status_code == 422
+    assert api.acme.get(at).json()["version"] == 1
+
+
 @pytest.mark.parametrize("url", ["https://crm.example/in", "https://crm.example/é?q=ü", "{{steps.look.data.url}}"])
 def test_other_addresses_are_taken(api: Api, url: str) -> None:
     steps = {"look": {"kind": "echo"}, "crm": {"kind": "http.call", "use": ["look"], "url": url}}

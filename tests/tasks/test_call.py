@@ -269,3 +269,9 @@ def test_a_url_is_called_as_it_was_given(process: Process, tenant: TenantId, hoo
     assert step.state is StepState.SUCCEEDED, step.error
     with process.database.read(tenant) as tx:
         assert jobs.page(tx, state=None, before=None, limit=1)
+
+
+def test_an_answer_that_is_no_text_is_not_kept_as_text(process: Process, tenant: TenantId, hook: Sink) -> None:
+    hook.answers = [Answer(body=b"\xff\xd8\xff", headers={"Content-Type": "image/jpeg"})]
+    step = called(process, tenant, call(hook, method="GET"))
+    assert (step.state, step.result["body"]) == (StepState.SUCCEEDED, None)
