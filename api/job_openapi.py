@@ -48,42 +48,14 @@ def request_schemas(kinds: Mapping[str, Kind], components: dict[str, Any]) -> di
                 "maximum": MAX_DEADLINE_SECONDS,
                 "description": "What is not done by then is not begun any more: the job ends as expired.",
             },
-            "notify": {
-                "type": "object",
-                "description": "Who is told of the job's end, besides your webhooks.",
-                "additionalProperties": False,
-                "required": ["url"],
-                "properties": {
-                    "url": {"type": "string", "format": "uri", "maxLength": MAX_URL},
-                    "events": {
-                        "type": "array",
-                        "items": {"type": "string", "enum": [event.value for event in OF_JOBS]},
-                        "minItems": 1,
-                        "uniqueItems": True,
-                        "default": [event.value for event in ENDS],
-                    },
-                },
-            },
+            "notify": _notify_schema(),
             "unique_key": {
                 "type": "string",
                 "minLength": 1,
                 "maxLength": MAX_UNIQUE_KEY,
                 "description": "No second job with the same key, for as long as `unique` says.",
             },
-            "unique": {
-                "description": "Until the job starts, until it ends (default), or for a time from its acceptance on.",
-                "oneOf": [
-                    {"type": "string", "enum": [UniqueMode.WHILE_QUEUED.value, UniqueMode.WHILE_ACTIVE.value]},
-                    {
-                        "type": "object",
-                        "additionalProperties": False,
-                        "required": ["ttl_seconds"],
-                        "properties": {
-                            "ttl_seconds": {"type": "number", "exclusiveMinimum": 0, "maximum": MAX_TTL_SECONDS}
-                        },
-                    },
-                ],
-            },
+            "unique": _unique_schema(),
         },
         "dependentRequired": {"unique": ["unique_key"]},
         "oneOf": [{"required": ["steps"]}, {"required": ["template"]}],
@@ -97,6 +69,42 @@ def request_schemas(kinds: Mapping[str, Kind], components: dict[str, Any]) -> di
         },
     }
     return {**steps, "StepRequest": step, "InputRequest": _input_schema(components), "JobRequest": job}
+
+
+def _notify_schema() -> dict[str, Any]:
+    """Who is told of a job."""
+    return {
+        "type": "object",
+        "description": "Who is told of the job's end, besides your webhooks.",
+        "additionalProperties": False,
+        "required": ["url"],
+        "properties": {
+            "url": {"type": "string", "format": "uri", "maxLength": MAX_URL},
+            "events": {
+                "type": "array",
+                "items": {"type": "string", "enum": [event.value for event in OF_JOBS]},
+                "minItems": 1,
+                "uniqueItems": True,
+                "default": [event.value for event in ENDS],
+            },
+        },
+    }
+
+
+def _unique_schema() -> dict[str, Any]:
+    """For how long a job keeps others with its key away."""
+    return {
+        "description": "Until the job starts, until it ends (default), or for a time from its acceptance on.",
+        "oneOf": [
+            {"type": "string", "enum": [UniqueMode.WHILE_QUEUED.value, UniqueMode.WHILE_ACTIVE.value]},
+            {
+                "type": "object",
+                "additionalProperties": False,
+                "required": ["ttl_seconds"],
+                "properties": {"ttl_seconds": {"type": "number", "exclusiveMinimum": 0, "maximum": MAX_TTL_SECONDS}},
+            },
+        ],
+    }
 
 
 def result_schema(kinds: Mapping[str, Kind], components: dict[str, Any]) -> dict[str, Any]:
