@@ -193,16 +193,12 @@ def simulate(words: tuple[str, ...]) -> None:
 
 def _keep(*names: str) -> None:
     from scheduler.count import count as count_loop
-    from scheduler.deliver import Delivering
-    from scheduler.deliver import deliver as deliver_loop
     from scheduler.fire import fire as fire_loop
     from scheduler.reap import reap as reap_loop
     from scheduler.relay import relay as relay_loop
     from scheduler.sweep import sweep as sweep_loop
     from storage.objects.blocking import Blocking
     from storage.objects.stores import open_objects
-    from tasks.outbound import Outbound
-    from tasks.outbound_names import resolver_for
 
     found, stop = _settings(), _stopping()
     database = Database(found.database)
@@ -216,25 +212,33 @@ def _keep(*names: str) -> None:
 
         checkins = CheckIns(found.sentry, database)
         firing = partial(fire_loop, database, tell=checkins.tell, tell_ends=checkins.tell_ends)
-    webhooks = found.webhooks
-    delivering = Delivering(
-        keyring=webhooks.keyring,
-        public_url=webhooks.public_url,
-        outbound=lambda: Outbound(webhooks.rules, resolver=resolver_for(webhooks.nameservers)),
-    )
     loops: dict[str, Loop] = {
         "relay": partial(relay_loop, database),
         "reap": partial(reap_loop, database, found.lease_seconds),
         "sweep": partial(sweep_loop, database, objects),
         "count": partial(count_loop, database),
         "fire": firing,
-        "deliver": partial(deliver_loop, database, delivering),
     }
+    if "deliver" in names:
+        loops["deliver"] = _delivering(database, found.webhooks)
     keep({name: loops[name] for name in names}, stop)
     if checkins is not None:
         checkins.close()
     objects.close()
     database.close()
+
+
+def _delivering(database: Database, webhooks: settings.WebhookSettings) -> Loop:
+    from scheduler.deliver import Delivering, deliver
+    from tasks.outbound import Outbound
+    from tasks.outbound_names import resolver_for
+
+    how = Delivering(
+        keyring=webhooks.keyring,
+        public_url=webhooks.public_url,
+        outbound=lambda: Outbound(webhooks.rules, resolver=resolver_for(webhooks.nameservers)),
+    )
+    return partial(deliver, database, how)
 
 
 def _apply_schedules(database: Database, file: Path | None, stop: threading.Event) -> None:

@@ -37,6 +37,7 @@ def passing(process: Process, kind: Kind, tenant: TenantId, job: JobId, step: St
         queued = holds.look(tx, job, step)
         host = None if queued is None else _host(tx, job, step, queued)
     if queued is None:
+        log.info("step.not_claimed step=%s", step)
         yield None
         return
     if host is None:

@@ -12,10 +12,17 @@ from dataclasses import dataclass
 from typing import IO
 
 BESIDE = (
-    ("tests/faults", "tests/e2e", "tests/tasks/test_ai_worker.py"),
-    ("tests/api", "tests/deploy", "tests/vision", "tests/tasks/vision", "tests/webhooks"),
+    ("tests/faults", "tests/e2e", "tests/tasks/test_ai_worker.py", "tests/scheduler/simulation"),
+    (
+        "tests/api",
+        "tests/deploy",
+        "tests/vision",
+        "tests/tasks/vision",
+        "tests/webhooks",
+        "tests/storage/test_tenants.py",
+    ),
 )
-PYTEST = (sys.executable, "-m", "pytest", "-p", "no:cacheprovider")
+PYTEST = (sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--durations=12")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -16,7 +16,7 @@ from tests.api.deciding import decide
 from tests.api.working import working
 
 # Longer, by hand: FUZZ_EXAMPLES=300 pytest --timeout=0 tests/api/test_fuzz.py
-EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "30"))
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "20"))
 PAUSE = queues.pause
 
 SUBMITTING = {
@@ -39,7 +39,10 @@ FINDING = {
 SCHEDULING = [
     {
         "include-name": f"POST /v1/schedules{route}",
-        "checks": {"positive_data_acceptance": {"expected-statuses": ["2xx", "404", "409", "422"]}},
+        "checks": {
+            "positive_data_acceptance": {"expected-statuses": ["2xx", "404", "409", "422"]},
+            "negative_data_rejection": {"expected-statuses": ["400", "404", "409", "413", "415", "422"]},
+        },
     }
     for route in ("", "/preview", "/{schedule_id}/backfill")
 ]
@@ -48,7 +51,7 @@ CHANGING = {
     # Nor that If-Match, if it is not left out, is the version that stands.
     "checks": {
         "positive_data_acceptance": {"expected-statuses": ["2xx", "404", "409", "412", "422", "428"]},
-        "negative_data_rejection": {"expected-statuses": ["400", "404", "409", "412", "415", "422", "428"]},
+        "negative_data_rejection": {"expected-statuses": ["400", "404", "409", "412", "413", "415", "422", "428"]},
     },
 }
 # Nor which addresses may be reached, and whether the Idempotency-Key was used for something else.

@@ -9,7 +9,7 @@ from tests.faults.stack import Stack
 from tests.sink import Answer
 from tests.waiting import until
 
-LATER = Answer(status=503, headers={"Retry-After": "3600"})
+LATER = Answer(status=500, headers={"Retry-After": "3600"})  # a 503 would keep the others from trying
 STATES = ("runnable", "running", "retrying", "scheduled", "waiting")
 
 _TRUTH = """

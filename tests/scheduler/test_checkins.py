@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -200,22 +201,23 @@ def test_trouble_stays_where_it_is(timetable: Timetable, sentry: Sentry, caplog:
 @contextmanager
 def process(*options: str, **env: str) -> Iterator[list[str]]:
     """`python -m scheduler fire` while the block runs, then stopped in order; what it said is added to the list."""
-    running = subprocess.Popen(
-        [sys.executable, *options, "-m", "scheduler", "fire"],
-        env={**os.environ, **ENV, **env},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    said: list[str] = []
-    try:
-        yield said
-        running.send_signal(signal.SIGTERM)
-        said += running.communicate(timeout=20)[0].splitlines()
-        assert running.returncode == 0
-    finally:
-        running.kill()
-        running.communicate()
+    with tempfile.TemporaryFile("w+") as output:  # a pipe would be full before anybody reads it
+        running = subprocess.Popen(
+            [sys.executable, *options, "-m", "scheduler", "fire"],
+            env={**os.environ, **ENV, **env},
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+        said: list[str] = []
+        try:
+            yield said
+            running.send_signal(signal.SIGTERM)
+            assert running.wait(20) == 0
+            output.seek(0)
+            said += output.read().splitlines()
+        finally:
+            running.kill()
+            running.wait()
 
 
 def test_two_processes_speak_of_one_check_in(timetable: Timetable, sentry: Sentry) -> None:
