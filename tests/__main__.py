@@ -17,8 +17,12 @@ BESIDE = (
         "tests/api",
         "tests/deploy",
         "tests/vision",
-        "tests/tasks/vision",
         "tests/webhooks",
+        "tests/contracts",
+        "tests/tasks/vision",
+        "tests/tasks/test_analyze.py",
+        "tests/tasks/test_expression_laws.py",
+        "tests/storage/test_state_machine.py",
         "tests/storage/test_tenants.py",
     ),
 )

@@ -1,6 +1,7 @@
 """For tests of the client: a real API process, and wires to it that can be cut."""
 
 import asyncio
+import gc
 import os
 import secrets
 import socket
@@ -156,6 +157,8 @@ class CutWire:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        gc.collect()  # what was accepted in this very moment closes itself, while there is a loop to do it on
+        await asyncio.sleep(0)
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         limit = self._limits[min(self.connections, len(self._limits) - 1)]
