@@ -116,7 +116,7 @@ def test_a_redirect_that_repeats_the_query_shows_no_secret(process: Process, ten
     refused = called(process, tenant, call(hook, query={"key": "{{secrets.crm}}"}))
     assert refused.error is not None
     assert refused.error.message.endswith("[secret crm]")
-    assert rows_with(process, "3f9a") == []
+    assert set(rows_with(process, "3f9a")) <= {"secrets"}  # where it is sealed, and four digits come by chance
 
 
 @pytest.mark.parametrize("before", [b"x" * 80, b"[secret crm" * 8])
