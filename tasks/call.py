@@ -92,9 +92,8 @@ def _headers(work: Work, filled: Filled) -> dict[str, str]:
 def _exchanged(work: Work, params: HttpCall, asked: Asked, reception: "_Reception") -> None:
     """The exchange, and what it says of the host."""
     began = time.monotonic()
-    most = (
-        params.answer.most_bytes if makes_files(params) else MOST_OBJECT_BYTES
-    )  # what is kept in memory ends by itself
+    # What is kept in memory ends by itself, see _Kept.
+    most = params.answer.most_bytes if makes_files(params) else MOST_OBJECT_BYTES
     went, after = Went.NEITHER, None
     try:
         answer = work.process.outbound.exchange(asked, reception.receive, most_bytes=most, meanwhile=work.checkpoint)

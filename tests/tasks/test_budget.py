@@ -173,10 +173,10 @@ def test_a_broker_that_says_nothing_costs_a_second_and_that_once(maker: Maker, b
         answers = list(threads.map(lambda _number: enter(budget), range(200)))
     assert len(answers) == 200
     again = time.monotonic()
-    assert again - began < 2.5
+    assert again - began < 10, "and not half a second each"
     for permit in answers:
         budget.leave(permit, Went.WELL, seconds=1)
-    assert time.monotonic() - again < 1.5
+    assert time.monotonic() - again < 10
     proxy.mend()
 
 
