@@ -1,12 +1,12 @@
 """Kind `image.resize`: several smaller pictures of one, from a single decode."""
 
 from storage.model import Json
-from tasks import imaging
 from tasks.errors import StepFailed
+from tasks.images import pillow
+from tasks.images.pictures import ImageRejected, Limits
+from tasks.images.plan import Box, Fit, Format, VariantSpec
 from tasks.params import ImageResize
 from tasks.params import Variant as VariantParams
-from tasks.pictures import ImageRejected, Limits
-from tasks.variants import Box, Fit, Format, VariantSpec
 from tasks.work import Work
 
 
@@ -20,7 +20,7 @@ def run(work: Work, params: ImageResize) -> Json:
     specs = [_spec(variant, _focus(work, variant)) for variant in params.variants]
     made: dict[str, dict[str, Json]] = {}
     try:
-        for variant in imaging.render(source.path, specs, limits):
+        for variant in pillow.render(source.path, specs, limits):
             made[variant.name] = work.save(
                 variant.name,
                 variant.data,

@@ -9,8 +9,8 @@ from typing import BinaryIO
 from storage.model import Json
 from tasks.analysis import ModelUsed
 from tasks.errors import TasksError
+from tasks.images.pictures import Limits
 from tasks.params import Feature
-from tasks.pictures import Limits
 from tasks.vision import blurhash, codes, colors, decoders, phash, picture, quality, text
 from tasks.vision.manifest import Manifest
 from tasks.vision.model import Tensor

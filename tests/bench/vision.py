@@ -19,8 +19,8 @@ import onnxruntime
 import psutil
 from PIL import Image
 
+from tasks.images.pictures import Limits
 from tasks.params import Feature
-from tasks.pictures import Limits
 from tasks.settings import MODELS_DIR
 from tasks.vision.features import Look
 from tasks.vision.manifest import Manifest

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tasks.images.pictures import Limits
 from tasks.params import Feature
-from tasks.pictures import Limits
 from tasks.vision.features import Look
 from tasks.vision.models import Models
 from tests.vision.photographs import Photograph

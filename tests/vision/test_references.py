@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tasks.images.pictures import Limits
 from tasks.params import Feature
-from tasks.pictures import Limits
 from tasks.settings import MODELS_DIR
 from tasks.vision.features import Look
 from tasks.vision.models import Models

@@ -7,9 +7,9 @@ from io import BytesIO
 import pytest
 from PIL import Image, features
 
-from tasks.imaging import render
-from tasks.pictures import COUNTED_FRAMES, ImageRejected, Limits, Picture, inspect
-from tasks.variants import Format, VariantSpec
+from tasks.images.pictures import COUNTED_FRAMES, ImageRejected, Limits, Picture, inspect
+from tasks.images.pillow import render
+from tasks.images.plan import Format, VariantSpec
 from tests.tasks.samples import encoded, one_of_each, painted
 
 LIMITS = Limits()

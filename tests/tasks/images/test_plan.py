@@ -5,9 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from tasks.imaging import render
-from tasks.pictures import Limits
-from tasks.variants import Fit, Format, VariantSpec, planned
+from tasks.images.pictures import Limits
+from tasks.images.pillow import render
+from tasks.images.plan import Fit, Format, VariantSpec, planned
 from tests.tasks.samples import decoded, encoded
 
 side = st.integers(1, 300)

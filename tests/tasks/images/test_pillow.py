@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from PIL import Image, PngImagePlugin
 
-from tasks.imaging import Variant, render
-from tasks.pictures import ImageRejected, Limits, inspect
-from tasks.variants import Fit, Format, VariantSpec
+from tasks.images.pictures import ImageRejected, Limits, inspect
+from tasks.images.pillow import Variant, render
+from tasks.images.plan import Fit, Format, VariantSpec
 from tests.tasks.samples import (
     BLUE,
     GREEN,

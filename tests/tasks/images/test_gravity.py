@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from tasks.imaging import TURNS, render
-from tasks.pictures import Limits
-from tasks.variants import Box, Fit, Format, VariantSpec, planned, sides
+from tasks.images.pictures import Limits
+from tasks.images.pillow import TURNS, render
+from tasks.images.plan import Box, Fit, Format, VariantSpec, planned, sides
 from tests.tasks.samples import RED, decoded, encoded, psnr
 
 BACK = {

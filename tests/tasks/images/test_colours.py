@@ -5,10 +5,10 @@ from itertools import pairwise
 import pytest
 from PIL import Image, ImageCms
 
-from tasks import colours
-from tasks.imaging import render
-from tasks.pictures import ImageRejected, Limits
-from tasks.variants import Format, VariantSpec
+from tasks.images import colours
+from tasks.images.pictures import ImageRejected, Limits
+from tasks.images.pillow import render
+from tasks.images.plan import Format, VariantSpec
 from tests.tasks.samples import (
     BLUE,
     RED,

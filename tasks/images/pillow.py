@@ -10,9 +10,9 @@ from typing import Any, BinaryIO
 from PIL import Image
 from PIL.ImageFile import ImageFile
 
-from tasks import colours
-from tasks.pictures import ImageRejected, Limits, opened, orientation_of, refusing
-from tasks.variants import Box, Format, Plan, VariantSpec, planned, sides
+from tasks.images import colours
+from tasks.images.pictures import ImageRejected, Limits, opened, orientation_of, refusing
+from tasks.images.plan import Box, Format, Plan, VariantSpec, planned, sides
 
 TURNS = {  # EXIF orientation: what puts the picture upright (EXIF 2.32, 4.6.4 A)
     2: Image.Transpose.FLIP_LEFT_RIGHT,
