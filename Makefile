@@ -4,13 +4,15 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3; 
 VENV := .venv
 BIN := $(VENV)/bin
 VERIFIER := tests/webhooks/node_modules/.package-lock.json
-INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet --require-hashes
+# pyvips comes as source, plain Python: it must not build against a libvips of the system, but take its wheel's.
+INSTALL := PKG_CONFIG_LIBDIR=/nowhere $(BIN)/python -m pip install --disable-pip-version-check --quiet --require-hashes
 
-.PHONY: help demo up down test check pytest bench soak lock proto clean
+SHARP := tests/bench/images/node_modules/.package-lock.json
+.PHONY: help demo up down test check pytest bench bench-images soak lock proto clean
 .DEFAULT_GOAL := help
 
 help: ## this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
 
 demo: export PHOTO := $(PHOTO)
 demo: $(VENV)/.installed ## start everything, send the sample photographs (or PHOTO=path), show the results, stop everything
@@ -36,6 +38,9 @@ pytest: $(VENV)/.installed-dev $(VERIFIER)
 bench: $(VENV)/.installed-dev ## measure upload memory, throughput and latency of the whole platform
 	$(BIN)/python -m tests.bench
 
+bench-images: $(VENV)/.installed-dev $(SHARP) ## measure pictures beside sharp, libvips and Pillow (ONLY=jpeg, "12 MP", …)
+	$(BIN)/python -m tests.bench.images $(if $(ONLY),--only "$(ONLY)")
+
 soak: $(VENV)/.installed-dev ## break everything at random under load for MINUTES (15), with SEED, on BROKER (redis, rabbitmq)
 	$(BIN)/python -m tests.faults.soak --minutes $(or $(MINUTES),15) --broker $(or $(BROKER),redis) $(if $(SEED),--seed $(SEED))
 
@@ -48,7 +53,7 @@ proto: $(VENV)/.installed-dev ## renew what is generated from scheduler/keda/ext
 	$(BIN)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. --grpc_python_out=. scheduler/keda/externalscaler.proto
 
 clean: ## remove the virtual environment (data under .millrace/ stays)
-	rm -rf $(VENV) tests/webhooks/node_modules
+	rm -rf $(VENV) tests/webhooks/node_modules tests/bench/images/node_modules
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "Millrace needs Python 3.11 to 3.14 on the PATH (or: make PYTHON=/path/to/python3.11 …)" >&2; exit 1; }
@@ -65,6 +70,9 @@ $(VENV)/.installed-dev: $(VENV)/.installed deploy/requirements-dev.txt
 	@echo "Installing the pinned packages for development"
 	@$(INSTALL) -r deploy/requirements-dev.txt
 	@touch $@
+
+$(SHARP): $(VENV)/.installed-dev tests/bench/images/package-lock.json tests/bench/images/.npmrc
+	@$(BIN)/npm ci --silent --prefix tests/bench/images && touch $@
 
 # What a laptop without npm's registry cannot have, its tests skip.
 $(VERIFIER): $(VENV)/.installed-dev tests/webhooks/package-lock.json tests/webhooks/.npmrc

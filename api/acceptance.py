@@ -4,16 +4,20 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import nullcontext
+from functools import partial
 
 from fastapi import Request
 
 from api.idempotent import Held
 from api.service import Service
+from api.settings import ApiSettings
 from api.uploads import Intake
 from storage import jobs
 from storage.errors import StorageError
 from storage.model import JobId, Json, TenantId, new_job_id
+from tasks.image_identity import identity
 from tasks.job_document import job_document
+from tasks.known import Identity
 from tasks.spec import JobSpec
 from tasks.submit import submit
 
@@ -55,13 +59,18 @@ async def _write(service: Service, intake: Intake, spec: JobSpec, held: Held | N
 
 def _store(service: Service, intake: Intake, spec: JobSpec, held: Held | None) -> Json:
     with service.database.begin(intake.tenant_id) as tx:
-        submitted = submit(tx, spec, job_id=intake.job_id, file=intake.file)
+        submitted = submit(tx, spec, job_id=intake.job_id, file=intake.file, identity=_identity(service.settings))
         document = job_document(submitted.job, service.settings.public_url).model_dump(mode="json")
         answer = {"status": 202 if submitted.created else 200, "document": document}
         if held is not None:
             held.answer(tx, intake.fingerprint, answer)
         intake.committing = submitted.created
     return answer
+
+
+def _identity(settings: ApiSettings) -> Identity | None:
+    """What finished pictures are known by; None where they are not shared."""
+    return partial(identity, settings.image_engine) if settings.rendition_days else None
 
 
 async def _undo(service: Service, intake: Intake, held: Held | None) -> None:

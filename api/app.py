@@ -16,6 +16,8 @@ from api import (
     errors,
     events,
     health,
+    image_keys,
+    images,
     jobs,
     listen,
     metrics,
@@ -27,6 +29,8 @@ from api import (
     schedules,
     secrets,
     similar,
+    templates,
+    uploaded,
     webhooks,
 )
 from api.bodies import minded
@@ -84,7 +88,7 @@ def create_app(settings: ApiSettings) -> FastAPI:
         redirect_slashes=False,
     )
     nouns = (jobs, endings, events, outputs, similar, schedule_runs, schedules, listen, webhooks, deliveries)
-    for noun in (*nouns, secrets, deadletters, queues, pools, metrics, health):
+    for noun in (*nouns, templates, uploaded, image_keys, images, secrets, deadletters, queues, pools, metrics, health):
         app.include_router(noun.router)
     app.add_api_route("/", _front, include_in_schema=False)
     app.add_middleware(minded, idle_seconds=settings.body_idle_seconds)

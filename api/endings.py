@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from anyio import from_thread
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from pydantic_core import to_json
@@ -13,8 +14,8 @@ from api.errors import Refused, not_found
 from api.jobs import checked_id, find_job
 from api.schemas import RetryRequest
 from api.service import Service, Serving
-from storage import jobs, replays, retention, stops
-from storage.errors import ObjectStoreUnavailable, StepsNotRetried
+from storage import jobs, renditions, replays, retention, stops
+from storage.errors import DatabaseUnavailable, ObjectStoreUnavailable, StepsNotRetried
 from storage.keys import job_prefix
 from storage.model import TERMINAL_JOB_STATES, Job, JobId, Json, Principal
 from tasks.document import STEP_FIELDS, params_flaws, parse
@@ -23,6 +24,8 @@ from tasks.flaws import nearest
 from tasks.job_document import JobDocument, job_document
 from tasks.names import TENANT_KINDS
 from tasks.values import MAX_FLAWS, escape, merged
+
+MOST_RENDITIONS = 100  # that are deleted while somebody waits; the sweeper deletes the others
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
@@ -71,13 +74,14 @@ async def retry(job_id: str, request: Request, service: Serving, caller: Writer)
     responses=openapi.problems(401, 403, 404, 409, 422, 503),
 )
 async def delete(job_id: str, service: Serving, caller: Writer) -> Response:
-    """The job, its events and all its objects are gone when this is answered."""
+    """The job, its events and all its objects are gone when this is answered, but pictures that other jobs have."""
     job = checked_id(job_id)
     await service.blocking(_delete, service, caller, job)
     try:
         await service.objects.delete_prefix(job_prefix(caller.tenant_id, job))
-    except ObjectStoreUnavailable:
-        return Response(status_code=204)  # the sweeper has it on its list, and does it when the store is back
+        await service.blocking(_remove_renditions, service, caller)
+    except (ObjectStoreUnavailable, DatabaseUnavailable):
+        return Response(status_code=204)  # the sweeper has it on its list, and does it when they are back
     return Response(status_code=204)
 
 
@@ -112,6 +116,16 @@ def _delete(service: Service, caller: Principal, job_id: JobId) -> None:
     with service.database.begin(caller.tenant_id) as tx:
         if not retention.delete(tx, job_id):
             raise not_found("job")
+
+
+def _remove_renditions(service: Service, caller: Principal) -> None:
+    """Delete the pictures that no job has any more; what cannot be deleted now the sweeper has on its list."""
+
+    def delete(keys: Sequence[str]) -> None:
+        from_thread.run(service.objects.delete, keys)
+
+    with service.database.platform() as tx:
+        renditions.remove(tx, delete, limit=MOST_RENDITIONS, tenant_id=caller.tenant_id)
 
 
 def _as_it_stands(service: Service, caller: Principal, job_id: JobId) -> Job:

@@ -22,6 +22,7 @@ from storage.errors import (
     ScheduleNameTaken,
     SecretNameTaken,
     SecretUnreadable,
+    TooManyVersions,
     UniqueKeyTaken,
 )
 from tasks.errors import Flaw, InvalidDocument
@@ -79,6 +80,11 @@ TABLE: Mapping[type[Exception], tuple[int, str, str]] = {
         409,
         "secret_name_taken",
         "you have a secret of this name; PUT /v1/secrets/{name} replaces its value",
+    ),
+    TooManyVersions: (
+        409,
+        "too_many_versions",
+        "the template has as many versions as one may have; put it under another name",
     ),
     NothingToRetry: (
         409,

@@ -3,14 +3,17 @@
 from collections.abc import Mapping
 from typing import Any
 
+from api.image_openapi import UPLOAD_ID_PATTERN
 from storage.model import UniqueMode
 from storage.webhook_model import ENDS, OF_JOBS
 from tasks.conditions import MAX_TEXT
 from tasks.document import MAX_DEADLINE_SECONDS, MAX_STOP_MESSAGE, MAX_TTL_SECONDS, MAX_UNIQUE_KEY
 from tasks.fetch_params import InputFetch
-from tasks.names import MAX_STEPS, TEMPLATES, Kind, Priority
+from tasks.names import MAX_STEPS, Kind, Priority
 from tasks.notices import MAX_URL
 from tasks.params import NAME_PATTERN
+from tasks.template_document import MAX_OVERRIDES, OVERRIDE_PATTERN
+from tasks.templates import REFERENCE_PATTERN, SHIPPED
 
 REF = "#/components/schemas/{model}"
 
@@ -38,7 +41,17 @@ def request_schemas(kinds: Mapping[str, Kind], components: dict[str, Any]) -> di
                 "propertyNames": {"pattern": NAME_PATTERN},
                 "additionalProperties": {"$ref": "#/components/schemas/StepRequest"},
             },
-            "template": {"type": "string", "enum": list(TEMPLATES)},
+            "template": {
+                "type": "string",
+                "pattern": REFERENCE_PATTERN,
+                "description": f"One of yours, or of {', '.join(SHIPPED)}; NAME@2 is a version, NAME the newest.",
+            },
+            "with": {
+                "type": "object",
+                "maxProperties": MAX_OVERRIDES,
+                "propertyNames": {"pattern": OVERRIDE_PATTERN},
+                "description": "What is changed of the template; GET /v1/templates/{name} says what it lets change.",
+            },
             "input": {"$ref": REF.format(model="InputRequest")},
             "priority": {"type": "string", "enum": [priority.value for priority in Priority], "default": "normal"},
             "metadata": {"type": "object", "description": "Yours; comes back in the job's document."},
@@ -57,9 +70,9 @@ def request_schemas(kinds: Mapping[str, Kind], components: dict[str, Any]) -> di
             },
             "unique": _unique_schema(),
         },
-        "dependentRequired": {"unique": ["unique_key"]},
+        "dependentRequired": {"unique": ["unique_key"], "with": ["template"]},
         "oneOf": [{"required": ["steps"]}, {"required": ["template"]}],
-        "example": {"template": next(iter(TEMPLATES))},
+        "example": {"template": "thumbnails", "with": {"quality": 70}},
     }
     step = {
         "oneOf": [{"$ref": REF.format(model=name)} for name in steps],
@@ -68,7 +81,7 @@ def request_schemas(kinds: Mapping[str, Kind], components: dict[str, Any]) -> di
             "mapping": {kind.name: REF.format(model=f"Step.{kind.name}") for kind in kinds.values()},
         },
     }
-    return {**steps, "StepRequest": step, "InputRequest": _input_schema(components), "JobRequest": job}
+    return {**steps, **_input_schemas(components), "StepRequest": step, "JobRequest": job}
 
 
 def _notify_schema() -> dict[str, Any]:
@@ -120,13 +133,24 @@ def result_schema(kinds: Mapping[str, Kind], components: dict[str, Any]) -> dict
     }
 
 
-def _input_schema(components: dict[str, Any]) -> dict[str, Any]:
-    schema = plain(InputFetch.model_json_schema(ref_template=REF), components)
-    description = (
-        "Where the job's file is, instead of sending it: a step of its own, named `input`, fetches it, and every step "
-        "that needs the job's file waits for that."
-    )
-    return {**schema, "title": "Input", "description": description}
+def _input_schemas(components: dict[str, Any]) -> dict[str, Any]:
+    by_url = plain(InputFetch.model_json_schema(ref_template=REF), components)
+    fetched = "A step of its own, named `input`, fetches the file, and every step that needs it waits for that."
+    by_upload = {
+        "title": "Input by upload",
+        "description": "A file that was sent before, see POST /v1/uploads.",
+        "type": "object",
+        "properties": {"upload": {"type": "string", "pattern": UPLOAD_ID_PATTERN}},
+        "required": ["upload"],
+        "additionalProperties": False,
+    }
+    either = [{"$ref": REF.format(model=name)} for name in ("InputByUrl", "InputByUpload")]
+    whole = {"title": "Input", "description": "Where the job's file is, instead of sending it.", "oneOf": either}
+    return {
+        "InputByUrl": {**by_url, "title": "Input by URL", "description": fetched},
+        "InputByUpload": by_upload,
+        "InputRequest": whole,
+    }
 
 
 def _step_schema(kind: Kind, components: dict[str, Any]) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from storage.model import (
     new_job_id,
 )
 from tasks.job_document import JobDocument, job_document, job_summary
-from tasks.names import TEMPLATES
+from tasks.templates import REFERENCE_PATTERN, SHIPPED
 
 MAX_WAIT_SECONDS = 60
 
@@ -46,7 +46,14 @@ async def create(
     request: Request,
     service: Serving,
     caller: Writer,
-    template: Annotated[str | None, Query(description=f"One of: {', '.join(TEMPLATES)}.")] = None,
+    template: Annotated[
+        str | None,
+        Query(
+            description=f"One of yours, or of {', '.join(SHIPPED)}; NAME@2 is a version, NAME the newest. What it lets "
+            "change stands beside it, such as `?template=thumbnails&quality=70`; a list has commas.",
+            json_schema_extra={"pattern": REFERENCE_PATTERN},
+        ),
+    ] = None,
     idempotency_key: KeyHeader = None,
 ) -> Response:
     """Submit a job: a file with what to do with it, or a document alone for kinds that need no file.

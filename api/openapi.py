@@ -8,7 +8,15 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from starlette.routing import compile_path
 
-from api import job_openapi, listen_openapi, schedule_openapi, secret_openapi, webhook_openapi
+from api import (
+    image_openapi,
+    job_openapi,
+    listen_openapi,
+    schedule_openapi,
+    secret_openapi,
+    template_openapi,
+    webhook_openapi,
+)
 from api.job_openapi import REF, plain
 from api.operating import ReplayRequest
 from api.schemas import EventDocument, Problem, RetryRequest
@@ -97,10 +105,19 @@ def methods_at(app: FastAPI, path: str) -> list[str]:
 
 
 def submission() -> dict[str, Any]:
-    """The body of POST /v1/jobs in its three forms."""
+    """The body of POST /v1/jobs in its three forms, and what a query may change of the template that it names."""
     job = {"$ref": "#/components/schemas/JobRequest"}
     binary = {"type": "string", "format": "binary"}
+    changes = {
+        "name": "with",
+        "in": "query",
+        "style": "form",
+        "explode": True,
+        "description": "Beside `template`: what it lets change, each a parameter of its own; a list has commas.",
+        "schema": {"type": "object", "additionalProperties": {"type": "string"}},
+    }
     return {
+        "parameters": [changes],
         "requestBody": {
             "required": True,
             "content": {
@@ -116,7 +133,7 @@ def submission() -> dict[str, Any]:
                 "application/json": {"schema": job},
                 "application/octet-stream": {"schema": binary},
             },
-        }
+        },
     }
 
 
@@ -141,7 +158,7 @@ def install(app: FastAPI, kinds: Mapping[str, Kind] = TENANT_KINDS) -> None:
                 for model in (Problem, EventDocument, RetryRequest, ReplayRequest, *listen_openapi.DOCUMENTS)
             }
             schemas |= job_openapi.request_schemas(kinds, schemas)
-            for noun in (schedule_openapi, webhook_openapi, secret_openapi):
+            for noun in (image_openapi, schedule_openapi, webhook_openapi, secret_openapi, template_openapi):
                 schemas |= {name: plain(schema, schemas) for name, schema in noun.request_schemas(REF).items()}
             schemas["StepDocument"]["properties"]["result"] = job_openapi.result_schema(kinds, schemas)
             app.openapi_schema = made

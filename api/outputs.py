@@ -1,5 +1,6 @@
 """`/v1/jobs/{id}/outputs/{step}/{name}`: the files that steps made."""
 
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Annotated
 
@@ -11,9 +12,10 @@ from api.auth import Reader
 from api.errors import Refused, not_found
 from api.jobs import checked_id
 from api.service import Service, Serving
-from storage import jobs
+from storage import jobs, renditions
 from storage.errors import ObjectMissing
-from storage.keys import output_key
+from storage.image_model import Digest, is_digest
+from storage.keys import key_of_output
 from storage.model import JobId, Principal
 from tasks.job_document import outputs_of
 
@@ -21,6 +23,15 @@ SIGNED_FOR = timedelta(minutes=10)
 UNKNOWN = "application/octet-stream"
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Found:
+    """Where an output is, and what; `rendition` where jobs share it."""
+
+    key: str
+    content_type: str
+    rendition: Digest | None
 
 
 @router.get(
@@ -44,20 +55,21 @@ async def fetch(
     found = await service.blocking(_find, service, caller, job, step, name)
     if found is None:
         raise not_found("output")
-    key, content_type = found
     if redirect:
-        return RedirectResponse(await service.objects.signed_get(key, expires=SIGNED_FOR), status_code=307)
+        return RedirectResponse(await service.objects.signed_get(found.key, expires=SIGNED_FOR), status_code=307)
     try:
-        opened = await service.objects.open(key)
+        opened = await service.objects.open(found.key)
     except ObjectMissing as exc:
+        if found.rendition is not None:
+            await service.blocking(_miss, service, caller, found.rendition)
         raise not_found("output") from exc
     headers = {"Content-Length": str(opened.end - opened.start), "ETag": f'"{opened.stored.etag.strip(chr(34))}"'}
     # The content type is the one our own worker wrote; nosniff keeps browsers from guessing another.
     headers |= {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "default-src 'none'; sandbox"}
-    return StreamingResponse(opened.chunks, media_type=content_type, headers=headers)
+    return StreamingResponse(opened.chunks, media_type=found.content_type, headers=headers)
 
 
-def _find(service: Service, caller: Principal, job_id: JobId, step: str, name: str) -> tuple[str, str] | None:
+def _find(service: Service, caller: Principal, job_id: JobId, step: str, name: str) -> _Found | None:
     with service.database.read(caller.tenant_id) as tx:
         job = jobs.find(tx, job_id)
     if job is not None and job.withheld:
@@ -65,7 +77,15 @@ def _find(service: Service, caller: Principal, job_id: JobId, step: str, name: s
     for made in job.steps if job else ():
         for output in outputs_of(made.result) if made.name == step else ():
             if output["name"] == name:
-                return output_key(caller.tenant_id, job_id, made.id, made.attempt, name), str(
-                    output.get("content_type", UNKNOWN)
+                rendition = output.get("rendition")
+                return _Found(
+                    key=key_of_output(caller.tenant_id, job_id, made.id, made.attempt, output),
+                    content_type=str(output.get("content_type", UNKNOWN)),
+                    rendition=rendition if is_digest(rendition) else None,
                 )
     return None
+
+
+def _miss(service: Service, caller: Principal, rendition: Digest) -> None:
+    with service.database.begin(caller.tenant_id) as tx:
+        renditions.miss(tx, rendition)

@@ -19,6 +19,7 @@ from tasks.errors import Flaw, InvalidDocument
 from tasks.flaws import flaws_of
 from tasks.schedule_document import RULES, ScheduleDocument
 from tasks.schedules import ScheduleSpec, parse
+from tasks.templates import Resolve
 from tasks.values import MAX_FLAWS, merged
 
 # What a schedule's document shows and no request sets, and what to do instead.
@@ -67,7 +68,7 @@ def refusing() -> Iterator[None]:
         raise invalid([*exc.flaws]) from exc
 
 
-def patched(locked: Locked, patch: Json, settings: ApiSettings) -> ScheduleSpec:
+def patched(locked: Locked, patch: Json, settings: ApiSettings, templates: Resolve) -> ScheduleSpec:
     """The locked schedule's document as a JSON merge patch leaves it, checked. Raises Refused (422)."""
     if not isinstance(patch, dict):
         raise invalid([Flaw(pointer="", detail="a change is a JSON object with the fields that change")])
@@ -85,13 +86,13 @@ def patched(locked: Locked, patch: Json, settings: ApiSettings) -> ScheduleSpec:
         if len(to_json(document)) > settings.max_job_bytes:
             detail = f"the schedule would be larger than {settings.max_job_bytes} bytes, the limit here"
             raise InvalidDocument([Flaw(pointer="", detail=detail)])
-        return parse(document, now=locked.now, before=before)
+        return parse(document, now=locked.now, before=before, templates=templates)
 
     # What its operator has closed since must keep nobody from changing something else.
     return checked(patch, read, settings if "job" in patch else None)
 
 
-def checked_preview(given: Json, now: datetime) -> tuple[ScheduleSpec, datetime, int]:
+def checked_preview(given: Json, now: datetime, templates: Resolve) -> tuple[ScheduleSpec, datetime, int]:
     """The schedule that is asked about, after when, and how many firings are to be told. Raises Refused (422)."""
     asked = given if isinstance(given, dict) else {}
     own = {field: asked[field] for field in PreviewOptions.model_fields if field in asked}
@@ -104,7 +105,7 @@ def checked_preview(given: Json, now: datetime) -> tuple[ScheduleSpec, datetime,
     def read(wish: Json) -> ScheduleSpec:
         if isinstance(wish, dict):
             wish = {"job": NO_JOB, **{field: value for field, value in wish.items() if field not in own}}
-        return parse(wish, now=now)
+        return parse(wish, now=now, templates=templates)
 
     try:
         spec, after = checked(given, read), now

@@ -37,6 +37,7 @@ from storage.schedule_model import Firing, Locked, Outcome, Overlap
 from tasks import scheduling
 from tasks.calendar import Calendar, local_moment
 from tasks.errors import BackfillTooLarge, Flaw
+from tasks.own_templates import resolver
 from tasks.schedules import terms, utc_text
 
 router = APIRouter(prefix="/v1/schedules", tags=["schedules"])
@@ -57,8 +58,7 @@ async def preview(request: Request, service: Serving, caller: Reader) -> Respons
     It is refused for what the making of a schedule is refused for.
     """
     given = await read_json(request, service.settings.max_job_bytes)
-    now = await service.blocking(_now, service, caller)
-    found = await service.blocking(_previewed, given, now)
+    found = await service.blocking(_previewed, service, caller, given)
     return Response(found.model_dump_json(), media_type="application/json")
 
 
@@ -177,8 +177,9 @@ def _span(locked: Locked, wish: BackfillRequest) -> tuple[datetime, datetime]:
     return moments[0], moments[1]
 
 
-def _previewed(given: Json, now: datetime) -> PreviewDocument:
-    spec, after, count = checked_preview(given, now)
+def _previewed(service: Service, caller: Principal, given: Json) -> PreviewDocument:
+    with service.database.read(caller.tenant_id) as tx:
+        spec, after, count = checked_preview(given, schedules.clock(tx), resolver(tx))
     calendar = spec.terms.calendar
     times = [
         FireTime(at=at, local=at.astimezone(calendar.zone).isoformat()) for at in islice(_after(calendar, after), count)
@@ -191,11 +192,6 @@ def _after(calendar: Calendar, moment: datetime) -> Iterator[datetime]:
     while found is not None:
         yield found
         found = calendar.after(found)
-
-
-def _now(service: Service, caller: Principal) -> datetime:
-    with service.database.read(caller.tenant_id) as tx:
-        return schedules.clock(tx)
 
 
 def _page(

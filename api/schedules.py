@@ -19,6 +19,7 @@ from storage.database import Tx
 from storage.model import Json, Principal, ScheduleId
 from storage.schedule_model import Locked, Schedule, ScheduleState, is_schedule_id
 from tasks import scheduling
+from tasks.own_templates import resolver
 from tasks.schedules import parse
 
 PATCH_TYPES = ("application/merge-patch+json", "application/json")
@@ -47,7 +48,8 @@ async def create(request: Request, service: Serving, caller: Writer, idempotency
 
     def act(tx: Tx) -> Json:
         now = schedules.clock(tx)
-        spec = checked(given, lambda wish: parse(wish, now=now), service.settings)
+        templates = resolver(tx, hold=True)
+        spec = checked(given, lambda wish: parse(wish, now=now, templates=templates), service.settings)
         if schedules.count(tx) >= service.settings.max_schedules:  # two at once may go past it: it is no exact quota
             detail = f"you have {service.settings.max_schedules} schedules, the limit here; delete one"
             raise Refused(409, "too_many_schedules", detail)
@@ -126,7 +128,7 @@ async def change(
 
     def act(tx: Tx, locked: Locked) -> Schedule:
         check_match(if_match, locked.schedule)
-        spec = patched(locked, patch, service.settings)
+        spec = patched(locked, patch, service.settings, resolver(tx, hold=True))
         with refusing():
             return scheduling.change(tx, locked, spec)
 

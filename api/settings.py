@@ -6,11 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from api.errors import ConfigurationError
+from storage import retention_settings
 from storage import settings as storage_settings
 from storage.objects import MAX_OBJECT_BYTES
 from storage.objects import settings as objects_settings
 from storage.sealing import Keyring, keyring_from_env
 from tasks.addresses import Rules
+
+ENGINES = ("vips", "pillow")  # the default first
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,14 +34,16 @@ class ApiSettings:
     cache_dir: Path = Path(tempfile.gettempdir())  # where vectors are searched that no pgvector searches,
     similar_max_pictures: int = 100_000  # of tenants with at most so many
     max_schedules: int = 1000  # of one tenant
+    image_engine: str = "vips"  # as the workers have it: by it they know finished pictures
     keyring: Keyring | None = None  # without one no secret is kept, and no webhook
     outbound: Rules = Rules.parse("")  # noqa: RUF009 - frozen, as the class is
+    rendition_days: float = retention_settings.DEFAULT_RENDITION_DAYS  # 0: no pictures are shared
 
 
 def from_env(env: Mapping[str, str]) -> ApiSettings:
     """Read HOST, PORT, WEB_CONCURRENCY, PUBLIC_URL, LOG_LEVEL, MAX_UPLOAD_BYTES, MAX_JOB_BYTES, BODY_IDLE_SECONDS,
-    CACHE_DIR, SIMILAR_MAX_PICTURES, MAX_SCHEDULES, SECRET_KEY, SECRET_KEY_FALLBACKS, OUTBOUND_ALLOW,
-    and storage's own.
+    CACHE_DIR, SIMILAR_MAX_PICTURES, MAX_SCHEDULES, IMAGE_ENGINE, RENDITION_DAYS, SECRET_KEY, SECRET_KEY_FALLBACKS,
+    OUTBOUND_ALLOW, and storage's own.
 
     Raises ConfigurationError, of this package or of storage, with one line that names the variable.
     """
@@ -62,8 +67,10 @@ def from_env(env: Mapping[str, str]) -> ApiSettings:
         cache_dir=_folder(env, "CACHE_DIR", tempfile.gettempdir()),
         similar_max_pictures=_whole(env, "SIMILAR_MAX_PICTURES", 100_000, 1, 10_000_000),
         max_schedules=_whole(env, "MAX_SCHEDULES", 1000, 1, 10_000_000),
+        image_engine=_engine(env),
         keyring=keyring_from_env(env),
         outbound=_rules(env),
+        rendition_days=retention_settings.rendition_days(env),
     )
 
 
@@ -72,6 +79,13 @@ def _whole(env: Mapping[str, str], name: str, default: int, least: int, most: in
     if not raw.isascii() or not raw.isdigit() or not least <= int(raw[:20]) <= most:
         raise ConfigurationError(f"{name} must be a whole number from {least} to {most}, not {raw[:40]!r}")
     return int(raw)
+
+
+def _engine(env: Mapping[str, str]) -> str:
+    engine = env.get("IMAGE_ENGINE", "") or ENGINES[0]
+    if engine not in ENGINES:
+        raise ConfigurationError(f"IMAGE_ENGINE must be {' or '.join(ENGINES)}, not {engine[:40]!r}")
+    return engine
 
 
 def _rules(env: Mapping[str, str]) -> Rules:

@@ -35,4 +35,5 @@ def _targets(spec: JobSpec) -> Iterator[tuple[str, str]]:
         if step.kind.call_seconds and isinstance(url, str) and "{{" not in url:
             is_input = step.name == INPUT and spec.fetches_input
             address = in_ascii(url) if isinstance(step.checked, HttpCall) else url
-            yield "/input/url" if is_input else f"/steps/{escape(step.name)}/url", address
+            at = f"/steps/{escape(step.name)}/url" if spec.template is None else "/template"
+            yield "/input/url" if is_input else at, address

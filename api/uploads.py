@@ -5,6 +5,7 @@ import re
 from collections.abc import AsyncIterable, AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass
+from typing import Any
 
 from anyio import to_thread
 from fastapi import Request
@@ -15,6 +16,7 @@ from api.errors import Refused
 from api.multipart import MAX_AROUND_BYTES, Part, parts
 from api.service import Service
 from api.targets import check_targets
+from api.template_query import document_of, with_values
 from storage import removals
 from storage.keys import input_key
 from storage.model import JobId, JobInput, TenantId
@@ -22,7 +24,9 @@ from tasks.document import parse
 from tasks.errors import Flaw, InvalidDocument
 from tasks.flaws import nearest
 from tasks.input_document import plain_filename
+from tasks.own_templates import resolver
 from tasks.spec import JobSpec
+from tasks.templates import Resolve, owned, shipped
 from tasks.values import escape, parse_json
 
 PARTS = ("file", "job")
@@ -60,11 +64,12 @@ class Intake:
         content_type = request.headers.get("content-type", "")
         media_type = content_type.partition(";")[0].strip().lower()
         self._refuse_declared_size(request)
-        template = request.query_params.get("template")
+        asked = document_of(request.query_params)
+        if asked is not None:
+            await self._take_document(to_json(asked), from_query=True)
         if media_type == "multipart/form-data":
-            await self._read_parts(content_type, request, template)
-        elif template is not None:
-            await self._take_document(to_json({"template": template}))
+            await self._read_parts(content_type, request)
+        elif asked is not None:
             await self._take_file(request.stream(), filename="upload", content_type=media_type)
         elif media_type == "application/json":
             raw = await collect(request.stream(), self.service.settings.max_job_bytes, "the job's document")
@@ -84,9 +89,7 @@ class Intake:
             await self.service.objects.delete([input_key(self.tenant_id, self.job_id)])
             await self.service.blocking(self._withdraw_removal)
 
-    async def _read_parts(self, content_type: str, request: Request, template: str | None) -> None:
-        if template is not None:
-            await self._take_document(to_json({"template": template}))
+    async def _read_parts(self, content_type: str, request: Request) -> None:
         async with aclosing(parts(content_type, request.stream())) as received:
             async for part in received:
                 await self._take_part(part)
@@ -104,11 +107,15 @@ class Intake:
             hint = nearest(part.name, PARTS) or f"; there are: {', '.join(PARTS)}"
             raise _flaw(f"/{escape(part.name[:64])}", f"unknown part{hint}")
 
-    async def _take_document(self, raw: bytes) -> None:
-        if len(raw) > LARGE_DOCUMENT_BYTES:  # checking it may take a while: not on the event loop
-            self.spec = await to_thread.run_sync(_spec_of, raw)
+    async def _take_document(self, raw: bytes, *, from_query: bool = False) -> None:
+        is_large = len(raw) > LARGE_DOCUMENT_BYTES  # checking it may take a while: not on the event loop
+        document = await to_thread.run_sync(parse_json, raw) if is_large else parse_json(raw)
+        if owned(document) is not None:
+            self.spec = await self.service.blocking(self._spec_of_own, document, from_query)
+        elif is_large:
+            self.spec = await to_thread.run_sync(_spec_of, document, from_query, shipped)
         else:
-            self.spec = _spec_of(raw)
+            self.spec = _spec_of(document, from_query, shipped)
         if self.file is not None:
             _check_takes_file(self.spec)
         check_targets(self.spec, self.service.settings)
@@ -121,7 +128,9 @@ class Intake:
         if not _MEDIA_TYPE.fullmatch(media_type):
             media_type = "application/octet-stream"
         name = plain_filename(filename)
-        counted = _Counted(chunks, self.service.settings.max_upload_bytes, hashed=self.fingerprinted)
+        # Whether it is needed is not known before the document is; it costs half a millisecond per megabyte.
+        hashed = self.fingerprinted or self.spec is None or self.spec.shares_results
+        counted = _Counted(chunks, self.service.settings.max_upload_bytes, hashed=hashed)
         key = input_key(self.tenant_id, self.job_id)
         if self.keep:
             # If this process dies before the job is written, the file is swept away.
@@ -133,8 +142,15 @@ class Intake:
                 pass
         if not counted.size:
             raise _flaw("/file", "the file is empty")
-        self.file = JobInput(key=key, filename=name, content_type=media_type, bytes=counted.size)
+        self.file = JobInput(
+            key=key, filename=name, content_type=media_type, bytes=counted.size, sha256=counted.digest.hex() or None
+        )
         self._file_digest = counted.digest
+
+    def _spec_of_own(self, document: Any, from_query: bool) -> JobSpec:
+        """What comes of one of the tenant's own templates, which is asked for."""
+        with self.service.database.read(self.tenant_id) as tx:
+            return _spec_of(document, from_query, resolver(tx))
 
     def _plan_removal(self) -> None:
         with self.service.database.begin(self.tenant_id) as tx:
@@ -153,12 +169,14 @@ class Intake:
             raise too_large("the file", limits.max_upload_bytes)
 
 
-def _spec_of(raw: bytes) -> JobSpec:
-    return parse(parse_json(raw))
+def _spec_of(document: Any, from_query: bool, templates: Resolve) -> JobSpec:
+    return parse(with_values(document, templates) if from_query else document, templates=templates)
 
 
 def _check_takes_file(spec: JobSpec) -> None:
-    """Raise InvalidDocument if the job fetches its file."""
+    """Raise InvalidDocument if the document says where the job's file is."""
+    if spec.upload is not None:
+        raise _flaw("/input", "this job's file is an upload: leave out either 'input' or the file")
     if spec.fetches_input:
         raise _flaw("/input", "this job's file is fetched from a URL: leave out either 'input' or the file")
 

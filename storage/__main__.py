@@ -60,7 +60,7 @@ def reseal() -> None:
 
     Exit status 1 if something cannot be opened: it is named, and left as it is.
     """
-    from storage.resealing import reseal_secrets, reseal_webhooks
+    from storage.resealing import reseal_image_keys, reseal_secrets, reseal_webhooks
     from storage.sealing import keyring_from_env
 
     keyring = keyring_from_env(os.environ)
@@ -68,7 +68,8 @@ def reseal() -> None:
         raise click.ClickException("SECRET_KEY is not set")
     database = Database(settings.from_env(os.environ))
     left: list[str] = []
-    for what, act in (("secrets", reseal_secrets), ("webhooks", reseal_webhooks)):
+    acts = {"secrets": reseal_secrets, "webhooks": reseal_webhooks, "image keys": reseal_image_keys}
+    for what, act in acts.items():
         done = act(database, keyring)
         click.echo(f"{what} sealed anew: {done.count}")
         left += done.left

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from storage import events, removals
+from storage import events, removals, renditions
 from storage.database import Tx
 from storage.errors import LeaseLost
 from storage.model import Claim, JobId, JobState, Json, Outcome, PublicError, StepState
@@ -107,6 +107,7 @@ def end_steps(
         if row.stop_as in (JobState.CANCELED, JobState.FAILED):
             tx.sql(FORGET_OUTPUTS, job=job_id)
             removals.plan(tx, job_id, outputs_only=True)
+            renditions.release(tx, job_id)
     events.append(tx, job_id, news)
     return state
 

@@ -73,6 +73,10 @@ class ScheduleNameTaken(StorageError):
     """Another schedule of the tenant has the name, which the message says."""
 
 
+class TooManyVersions(StorageError):
+    """The template, which the message names, has as many versions as one may have."""
+
+
 class IdempotencyInFlight(StorageError):
     """Another request with this Idempotency-Key is being answered right now."""
 

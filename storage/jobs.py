@@ -36,13 +36,13 @@ _INSERT = """
 WITH given AS (
   SELECT * FROM jsonb_to_recordset(%(jobs)s::jsonb)
     AS item (tenant text, id text, priority int, input jsonb, metadata jsonb, deadline float, "unique" jsonb,
-             schedule text, fire_time timestamptz, notify jsonb, steps jsonb)
+             schedule text, fire_time timestamptz, notify jsonb, template text, steps jsonb)
 ), job AS (
   INSERT INTO jobs (tenant_id, id, state, priority, input, metadata, steps_total, steps_open, event_seq,
-                    deadline_seconds, deadline_at, unique_key, schedule_id, fire_time, notify)
+                    deadline_seconds, deadline_at, unique_key, schedule_id, fire_time, notify, template)
   SELECT tenant, id, 'queued', priority, NULLIF(input, 'null'), metadata, jsonb_array_length(steps),
          jsonb_array_length(steps), 1, deadline, now() + make_interval(secs => deadline), NULLIF("unique", 'null'),
-         schedule, fire_time, NULLIF(notify, 'null')
+         schedule, fire_time, NULLIF(notify, 'null'), template
   FROM given
   RETURNING id, created_at, deadline_at
 ), step AS (
@@ -98,6 +98,7 @@ def insert(tx: Tx, new: NewJob) -> Job:
         progress=0.0,
         fired=new.fired,
         notify=new.notify,
+        template=new.template,
         steps=tuple(_written(step, written.created_at) for step in new.steps),
     )
 
@@ -120,6 +121,7 @@ def _given(tenant_id: TenantId, new: NewJob) -> Json:
         "schedule": new.fired.schedule_id if new.fired else None,
         "fire_time": new.fired.fire_time.isoformat() if new.fired else None,
         "notify": asdict(new.notify) if new.notify else None,
+        "template": new.template,
         "steps": [{"position": position, **asdict(step)} for position, step in enumerate(new.steps)],
     }
 
@@ -247,6 +249,7 @@ def _job(row: Any, its_steps: Sequence[Step]) -> Job:
         if row.schedule_id is None
         else Fired(schedule_id=ScheduleId(row.schedule_id), fire_time=row.fire_time),
         notify=None if row.notify is None else Notify(**row.notify),
+        template=row.template,
         steps=tuple(its_steps),
     )
 

@@ -94,12 +94,13 @@ class PublicError:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JobInput:
-    """The uploaded file of a job: its key in the object store and what the client said of it."""
+    """The file of a job: its key, what the client said of it, and its SHA-256 in hexadecimal digits, if known."""
 
     key: str
     filename: str
     content_type: str
     bytes: int
+    sha256: str | None = None
 
 
 class UniqueMode(StrEnum):
@@ -178,6 +179,7 @@ class NewJob:
     unique: Unique | None = None
     fired: Fired | None = None
     notify: Notify | None = None
+    template: str | None = None  # NAME@VERSION of the one that its steps come from
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -242,6 +244,7 @@ class Job:
     withheld: bool = False
     fired: Fired | None = None
     notify: Notify | None = None
+    template: str | None = None
     steps: Sequence[Step] = field(default_factory=tuple)
 
 

@@ -6,9 +6,10 @@ What the current key seals is passed over: whoever was stopped begins anew and g
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from storage import secrets, webhooks
+from storage import image_keys, secrets, webhooks
 from storage.database import Database, PlatformTx, Tx
 from storage.errors import SecretUnreadable
+from storage.image_model import ImageKeyId
 from storage.model import TenantId
 from storage.sealing import Keyring, Sealed
 from storage.webhook_model import EndpointId
@@ -48,6 +49,11 @@ def reseal_webhooks(database: Database, keyring: Keyring) -> Resealed:
     return _reseal(database, keyring, _webhooks, _put_webhook)
 
 
+def reseal_image_keys(database: Database, keyring: Keyring) -> Resealed:
+    """Seal what signs the addresses of all tenants' pictures with the current key."""
+    return _reseal(database, keyring, _image_keys, _put_image_key)
+
+
 def _reseal(database: Database, keyring: Keyring, find: Find, put: Put) -> Resealed:
     count, left = 0, list[str]()
     after: tuple[TenantId, str] | None = None
@@ -83,6 +89,19 @@ def _webhooks(tx: PlatformTx, key_id: str, after: tuple[TenantId, str] | None) -
         for one in found
         if one.sealed is not None  # the query sees to it
     ]
+
+
+def _image_keys(tx: PlatformTx, key_id: str, after: tuple[TenantId, str] | None) -> list[_Row]:
+    behind = None if after is None else (after[0], ImageKeyId(after[1]))
+    found = image_keys.sealed_otherwise(tx, key_id, after=behind, limit=BATCH)
+    return [
+        _Row(tenant_id=one.tenant_id, name=one.id, place=image_keys.place(one.tenant_id, one.id), sealed=one.sealed)
+        for one in found
+    ]
+
+
+def _put_image_key(tx: Tx, name: str, sealed: Sealed) -> None:
+    image_keys.put_sealed(tx, ImageKeyId(name), sealed)
 
 
 def _put_webhook(tx: Tx, name: str, sealed: Sealed) -> None:

@@ -3,11 +3,14 @@
 import json
 from collections.abc import Mapping
 
-from storage import removals
+from storage import removals, renditions
 from storage.database import PlatformTx, Tx
 from storage.ending import lock_job
 from storage.errors import JobNotEnded
 from storage.model import TERMINAL_JOB_STATES, JobId, JobState, TenantId
+
+# Whoever submits a job takes its unique key before its renditions: the key comes first here, too.
+_FREE_KEY = "DELETE FROM unique_keys WHERE tenant_id = %(tenant)s AND job_id = %(job)s"
 
 _DELETE_JOB = """
 WITH freed AS (DELETE FROM unique_keys WHERE tenant_id = %(tenant)s AND job_id = %(job)s)
@@ -22,7 +25,8 @@ ORDER BY finished_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
 
 
 def delete(tx: Tx, job_id: JobId) -> bool:
-    """Delete an ended job with its steps, attempts and events, and give its objects to removal.
+    """Delete an ended job with its steps, attempts and events, and give its objects to removal, with the renditions
+    that no other job has.
 
     False if the tenant has no such job. Raises JobNotEnded.
     """
@@ -31,6 +35,8 @@ def delete(tx: Tx, job_id: JobId) -> bool:
         return False
     if not job.finished:
         raise JobNotEnded(job.state)
+    tx.sql(_FREE_KEY, job=job_id)
+    renditions.release(tx, job_id)
     _delete(tx, job_id)
     return True
 

@@ -7,6 +7,8 @@ from storage.errors import ConfigurationError
 from storage.model import TERMINAL_JOB_STATES, JobState
 
 DEFAULT_DAYS = 30.0
+DEFAULT_RENDITION_DAYS = 7.0
+MAX_RENDITION_DAYS = 3650.0
 
 
 def from_env(env: Mapping[str, str]) -> Mapping[JobState, float]:
@@ -27,6 +29,18 @@ def from_env(env: Mapping[str, str]) -> Mapping[JobState, float]:
             )
         days |= {JobState(name.strip()): number} if name.strip() else dict.fromkeys(states, number)
     return {state: number * 86_400 for state, number in days.items() if number}
+
+
+def rendition_days(env: Mapping[str, str]) -> float:
+    """Read RENDITION_DAYS (default 7): how long a finished picture is kept that no job has and that nobody asks for.
+
+    0: pictures are not shared. Raises ConfigurationError.
+    """
+    raw = env.get("RENDITION_DAYS") or str(DEFAULT_RENDITION_DAYS)
+    days = _number(raw)
+    if days is None or not 0 <= days <= MAX_RENDITION_DAYS:
+        raise ConfigurationError(f"RENDITION_DAYS must be a number of days from 0 to 3650, not {raw[:40]!r}")
+    return days
 
 
 def _number(raw: str) -> float | None:

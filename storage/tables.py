@@ -92,6 +92,7 @@ jobs = Table(
     Column("schedule_id", ID),  # of the firing that it comes from; no foreign key: it outlives its schedule
     Column("fire_time", TIME),
     Column("notify", JSONB),  # who is told of its events: url, host, events
+    Column("template", Text),  # which its steps come from, with its version; no foreign key: it may be deleted
     _one_of("state", JobState),
     CheckConstraint("stop_as IN ('canceled', 'expired', 'failed')", name="stop_as"),
     Index(None, "tenant_id", "state", "id"),  # GET /v1/jobs?state=
@@ -223,13 +224,13 @@ unique_keys = Table(
     Index(None, "tenant_id", "job_id"),
 )
 
-# Objects that are to be deleted: written in the transaction that makes them superfluous, or before an upload whose job
-# may never come to be.
+# Objects that are to be deleted: written in the transaction that makes them superfluous, or before a file is put whose
+# row may never come to be.
 removals = Table(
     "removals",
     metadata,
     Column("tenant_id", ID, primary_key=True),
-    Column("job_id", ID, primary_key=True),
+    Column("job_id", ID, primary_key=True),  # or that of an upload
     Column("outputs_only", Boolean, primary_key=True),
     Column("due_at", TIME, nullable=False, server_default=NOW, index=True),
 )

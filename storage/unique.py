@@ -45,6 +45,13 @@ def take(tx: Tx, unique: Unique, job_id: JobId) -> JobId | None:
     return None
 
 
+def last(tx: Tx, key: str) -> JobId | None:
+    """The job that took the key last, whether it still holds it or not; None if it is not known (any more)."""
+    asked = "SELECT job_id FROM unique_keys WHERE tenant_id = %(tenant)s AND key = %(key)s"
+    found = tx.sql(asked, key=key).scalar_one_or_none()
+    return None if found is None else JobId(found)
+
+
 def take_again(tx: Tx, job_id: JobId) -> None:
     """Take the key of a job that is to run again, if it has one. Raises UniqueKeyTaken if another job holds it."""
     asked = "SELECT unique_key FROM jobs WHERE tenant_id = %(tenant)s AND id = %(job)s"

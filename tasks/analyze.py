@@ -13,7 +13,7 @@ from storage.errors import JobStopping, LeaseLost
 from storage.likenesses import Likeness
 from storage.model import Json
 from tasks.errors import StepFailed, StepIncomplete, StepRetryable, TasksError
-from tasks.images.pictures import ImageRejected, Limits
+from tasks.images.model import ImageRejected, Limits
 from tasks.params import Feature, ImageAnalyze
 from tasks.vision import models as networks
 from tasks.vision.features import FeatureMissing, Look

@@ -6,6 +6,7 @@ Its schedules are known by tenant and name, so a new name is a new schedule.
 
 import tomllib
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,17 +22,17 @@ from tasks import scheduling
 from tasks.errors import ConfigurationError, Flaw, InvalidDocument, TasksError
 from tasks.flaws import nearest
 from tasks.names import KINDS, Kind
+from tasks.own_templates import resolver
 from tasks.schedule_document import RULES
 from tasks.schedules import ScheduleSpec, parse
+from tasks.templates import Resolve, owned, shipped
 from tasks.values import parse_json, storable
 
 FILE, KINDS_SOURCE, PLATFORM_SOURCE = "file", "kinds", "platform"  # what the rows call these sources
 PLATFORM_FILE = Path(__file__).parent.parent / "deploy" / "schedules.toml"  # always applied, beside an operator's own
 PLATFORM = "platform"  # the tenant of a schedule that names none
 MAX_TENANT_NAME = 100
-
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
-_RULE_POINTERS = frozenset(f"/{rule}" for rule in RULES)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -206,7 +207,8 @@ def _apply(
     flaws = _form_flaws(wanted)
     if flaws:  # without names nothing can be found; what else is wrong is told with them
         for place, one in enumerate(wanted):
-            _parsed(one, None, datetime.now(UTC), kinds, _entry(one.document.get("name"), place), flaws)
+            if owned(one.document.get("job")) is None:  # whose template could be told
+                _parsed(one, None, datetime.now(UTC), kinds, _entry(one.document.get("name"), place), flaws)
         raise SchedulesRefused(where, flaws)
     ids = {name: tenants.ensure(tx, name) for name in sorted({one.tenant for one in wanted})}
     taken: list[EntryFlaw] = []
@@ -215,7 +217,12 @@ def _apply(
         raise (SchedulesRefused if flaws else NamesTaken)(where, [*flaws, *taken])
     plans = [plan for plan in found if plan is not None and not plan.is_taken]
     kept = {(plan.tenant_id, plan.wanted.name) for plan in plans}
-    gone = [(name, one) for name, one in _of_source(tx, source, prune_in) if (one.tenant_id, one.name) not in kept]
+    gone = [
+        (name, one)
+        for tenant_id, name in schedule_sources.tenants_of(tx, source, prune_in)
+        for one in schedule_sources.of_source(tx.of(tenant_id), source)
+        if (one.tenant_id, one.name) not in kept
+    ]
     return replace(_write(tx, source, plans, gone), taken=taken)
 
 
@@ -230,14 +237,14 @@ def _plan(
 ) -> _Planned | None:
     of_tenant = tx.of(tenant_id)
     standing = schedules.find_by_name(of_tenant, one.name)
+    is_taken = False
     if standing is not None and standing.source != source:
         maker = "over HTTP" if standing.source is None else f"by the source {standing.source!r}"
         detail = f"tenant {one.tenant!r} has a schedule of this name, made {maker}: give one of them another name"
         taken.append(EntryFlaw(one.name, Flaw(pointer="/name", detail=detail)))
-        found = _parsed(one, None, schedules.clock(of_tenant), kinds, one.name, flaws)
-        return None if found is None else _Planned(one, tenant_id, None, *found, is_taken=True)
-    found = _parsed(one, standing, schedules.clock(of_tenant), kinds, one.name, flaws)
-    return None if found is None else _Planned(one, tenant_id, standing, *found, is_taken=False)
+        standing, is_taken = None, True
+    found = _parsed(one, standing, schedules.clock(of_tenant), kinds, one.name, flaws, resolver(of_tenant, hold=True))
+    return None if found is None else _Planned(one, tenant_id, standing, *found, is_taken=is_taken)
 
 
 def _parsed(
@@ -247,6 +254,7 @@ def _parsed(
     kinds: Mapping[str, Kind],
     entry: str,
     flaws: list[EntryFlaw],
+    templates: Resolve = shipped,
 ) -> tuple[ScheduleSpec, bool] | None:
     """The checked document, and whether its time is over: a file must not spoil because a date of it has passed."""
     before = None if standing is None else standing.document
@@ -254,21 +262,13 @@ def _parsed(
     if before is not None and given.get("every") is not None and given.get("anchor") is None:
         given["anchor"] = before["anchor"]  # else the default, now, would make it another one at every start
     try:
-        return parse(given, now=now, before=before, kinds=kinds, operator=True), False
+        return parse(given, now=now, before=before, kinds=kinds, templates=templates, operator=True), False
     except InvalidDocument as exc:
-        try:
-            if {flaw.pointer for flaw in exc.flaws} <= _RULE_POINTERS:
-                return parse(given, now=_LONG_AGO, kinds=kinds, operator=True), True
-        except InvalidDocument:
-            pass  # it is more than its time that is wrong: what was found first says it
+        with suppress(InvalidDocument):  # it is more than its time that is wrong: what was found first says it
+            if {flaw.pointer for flaw in exc.flaws} <= {f"/{rule}" for rule in RULES}:
+                return parse(given, now=_LONG_AGO, kinds=kinds, templates=templates, operator=True), True
         flaws += [EntryFlaw(entry, flaw) for flaw in exc.flaws]
         return None
-
-
-def _of_source(tx: PlatformTx, source: str, prune_in: Collection[str] | None) -> list[tuple[str, Schedule]]:
-    """The source's schedules that may be deleted, with their tenants' names."""
-    found = schedule_sources.tenants_of(tx, source, prune_in)
-    return [(name, one) for tenant_id, name in found for one in schedule_sources.of_source(tx.of(tenant_id), source)]
 
 
 def _write(tx: PlatformTx, source: str, plans: Sequence[_Planned], gone: Sequence[tuple[str, Schedule]]) -> Applied:

@@ -13,11 +13,12 @@ from storage.model import StopWhen, Unique, UniqueMode
 from tasks import conditions, relations
 from tasks.errors import Flaw, InvalidDocument
 from tasks.flaws import flaws_of, listed, nearest, unknown_fields
-from tasks.input_document import INPUT, fetch_of, put_in
-from tasks.names import MAX_STEPS, TEMPLATES, TENANT_KINDS, Kind, Priority
+from tasks.input_document import INPUT, fetch_of, is_upload, put_in, upload_of
+from tasks.names import MAX_STEPS, TENANT_KINDS, Kind, Priority
 from tasks.notices import notify_of
 from tasks.params import NAME_PATTERN
 from tasks.spec import JobSpec, StepSpec
+from tasks.templates import Resolve, Template, blamed, expanded, found, shipped
 from tasks.values import MAX_FLAWS, escape, storable
 
 MAX_METADATA_BYTES = 16_384
@@ -26,33 +27,42 @@ _NAME = re.compile(NAME_PATTERN.removeprefix("^").removesuffix("$"))
 MAX_DEADLINE_SECONDS = 30 * 86_400
 MAX_UNIQUE_KEY = 255
 MAX_TTL_SECONDS = 30 * 86_400
-_FIELDS = ("template", "steps", "input", "priority", "metadata", "deadline_seconds", "unique_key", "unique", "notify")
+_OWN_FIELDS = ("input", "priority", "metadata", "deadline_seconds", "unique_key", "unique", "notify")
+_FIELDS = ("template", "with", "steps", *_OWN_FIELDS)
 STEP_FIELDS = ("kind", "use", "stop_when")
 _STOP_FIELDS = ("condition", "code", "message")
 _CODE = re.compile(r"[a-z][a-z0-9_]{0,63}")
 MAX_STOP_MESSAGE = 1000
 
 
-def parse(document: Any, *, kinds: Mapping[str, Kind] = TENANT_KINDS) -> JobSpec:
-    """Check a job's document against the kinds; raises InvalidDocument with its flaws, MAX_FLAWS at most."""
+def parse(document: Any, *, kinds: Mapping[str, Kind] = TENANT_KINDS, templates: Resolve = shipped) -> JobSpec:
+    """Check a job's document against the kinds; `templates` finds the one that it names, if it names one.
+
+    Raises InvalidDocument with its flaws, MAX_FLAWS at most.
+    """
     if not isinstance(document, dict):
         raise InvalidDocument([Flaw(pointer="", detail="a job is a JSON object with steps or a template")])
     flaws = list(islice(unknown_fields("", document, _FIELDS), MAX_FLAWS))
-    steps_at, steps = _steps_of(document, flaws)
-    fetch = fetch_of(document, steps, flaws)
-    named = {**steps, INPUT: {}} if INPUT in document else steps
+    template, steps = _steps_of(document, flaws, templates)
+    steps_at = "/steps" if template is None else ""
+    fetch, upload = fetch_of(document, steps, flaws), upload_of(document, flaws)
+    named = {**steps, INPUT: {}} if INPUT in document and not is_upload(document) else steps
+    before = len(flaws)
     specs: list[StepSpec | None] = []
     for name, step in steps.items():
         if len(flaws) >= MAX_FLAWS:
             break
         specs.append(_step(f"{steps_at}/{escape(name)}", name, step, named, kinds, flaws))
+    _place(flaws, before, template, document)
     priority = _priority(document.get("priority", "normal"), flaws)
     metadata = _metadata(document.get("metadata", {}), flaws)
     deadline = _seconds("/deadline_seconds", document.get("deadline_seconds"), MAX_DEADLINE_SECONDS, flaws)
     unique = _unique(document, flaws)
     notify = notify_of(document.get("notify"), flaws)
-    whole = put_in(fetch, [spec for spec in specs if spec])
-    linked = relations.related(whole, steps_at, flaws) if not flaws else []
+    linked = put_in(fetch, [spec for spec in specs if spec])
+    if not flaws:
+        linked = relations.related(linked, steps_at, flaws)
+        _place(flaws, 0, template, document)
     if flaws:
         raise InvalidDocument(flaws[:MAX_FLAWS])
     return JobSpec(
@@ -63,6 +73,8 @@ def parse(document: Any, *, kinds: Mapping[str, Kind] = TENANT_KINDS) -> JobSpec
         unique=unique,
         notify=notify,
         fetches_input=fetch is not None,
+        upload=upload,
+        template=None if template is None else template.reference,
     )
 
 
@@ -72,24 +84,31 @@ def params_flaws(kind: Kind, params: Any, at: str) -> list[Flaw]:
     return checked if isinstance(checked, list) else []
 
 
-def _steps_of(document: Mapping[str, Any], flaws: list[Flaw]) -> tuple[str, Mapping[str, Any]]:
-    template, steps = document.get("template"), document.get("steps")
+def _steps_of(
+    document: Mapping[str, Any], flaws: list[Flaw], templates: Resolve
+) -> tuple[Template | None, Mapping[str, Any]]:
+    """The template that is named, if any, and the steps; none of these where there is a flaw."""
+    steps = document.get("steps")
+    if "with" in document and "template" not in document:
+        flaws.append(Flaw(pointer="/with", detail="says what is changed of a template, which is not given"))
     if ("template" in document) == ("steps" in document):
         flaws.append(Flaw(pointer="", detail="give either steps or a template"))
     elif "template" in document:
-        if isinstance(template, str) and template in TEMPLATES:
-            return "", TEMPLATES[template]["steps"]
-        hint = nearest(str(template), TEMPLATES)
-        flaws.append(
-            Flaw(pointer="/template", detail=f"there is no such template{hint}; there are: {listed(TEMPLATES)}")
-        )
+        template = found(document["template"], templates, flaws)
+        return template, {} if template is None else expanded(template, document.get("with", {}), flaws)
     elif not isinstance(steps, dict) or not steps:
         flaws.append(Flaw(pointer="/steps", detail="must be an object with at least one step: name → {kind, …}"))
     elif len(steps) > MAX_STEPS:
         flaws.append(Flaw(pointer="/steps", detail=f"has {len(steps)} steps; a job has at most {MAX_STEPS}"))
     else:
-        return "/steps", steps
-    return "/steps", {}
+        return None, steps
+    return None, {}
+
+
+def _place(flaws: list[Flaw], start: int, template: Template | None, document: Mapping[str, Any]) -> None:
+    """Have the flaws of steps, which begin at `start`, point at what they come of where that is a template."""
+    if template is not None:
+        flaws[start:] = [blamed(template, document.get("with", {}), flaw) for flaw in flaws[start:]]
 
 
 def _step(

@@ -1,6 +1,6 @@
 """Everything that can go wrong with a job's document or its work, a sentence each."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -25,6 +25,19 @@ class InvalidDocument(TasksError):
     def __init__(self, flaws: Sequence[Flaw]) -> None:
         super().__init__("; ".join(f"{flaw.pointer or '/'}: {flaw.detail}" for flaw in flaws))
         self.flaws = tuple(flaws)
+
+
+class TemplateUnknown(TasksError):
+    """There is no template of this name among the `known` ones or, if a `version` is given, no such version of it."""
+
+    def __init__(
+        self, name: str, *, known: Collection[str] = (), version: int | None = None, newest: int | None = None
+    ) -> None:
+        super().__init__(name if version is None else f"{name}@{version}")
+        self.name = name
+        self.known = known
+        self.version = version
+        self.newest = newest
 
 
 class StepFailed(TasksError):

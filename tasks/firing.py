@@ -11,12 +11,15 @@ from datetime import timedelta
 from storage import firing_counts, firings, schedules
 from storage.database import PlatformTx, Tx
 from storage.errors import NotStorable, RowBusy
-from storage.model import Fired, JobId, ScheduleId, TenantId, new_job_id
+from storage.model import Fired, JobId, Json, ScheduleId, TenantId, new_job_id
 from storage.schedule_model import Locked, Moved, NewFiring, Outcome, Schedule
 from tasks.errors import InvalidDocument
 from tasks.firing_plan import MAX_TIMES, ON_TIME_SECONDS, Plan, due, plan
+from tasks.own_templates import resolver
 from tasks.schedules import Terms, job_at, terms
-from tasks.submit import Birth, submit_all
+from tasks.submit import Birth, submit_all, with_files
+from tasks.templates import MAX_BYTES as MAX_TEMPLATE_BYTES
+from tasks.templates import Resolve, owned
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +69,8 @@ def fire_due(tx: PlatformTx, *, limit: int, on_time_seconds: float = ON_TIME_SEC
     RowBusy for a row that cannot be written; with `apart` it is found out which, and the others stand.
     """
     found, is_more = schedules.lock_due(tx, limit=limit)
-    looks = list(_looks(found, on_time_seconds))
+    looks = list(_looks(tx, found, on_time_seconds))
+    _give_files(tx, looks)
     written = [one for look in looks for one in _write_apart(tx, look)] if apart else _write(tx, looks)
     firing_counts.add(tx, [firing for _, firing in written])
     return Pass(
@@ -85,8 +89,9 @@ def start_now(tx: Tx, schedule: Schedule, firing: NewFiring) -> NewFiring:
     seen = Locked(schedule=schedule, now=firing.nominal_at, running=(), waiting=())
     while True:
         look = _Look(locked=seen, said=None, made=Plan(next_at=None, firings=[firing]))
-        _bear(look)
+        _bear(look, resolver(tx))
         platform = PlatformTx(connection=tx.connection)
+        _give_files(platform, [look])
         written = _write_rows(platform, [look])
         if written:
             firing_counts.add(platform, [written[0][1]])
@@ -94,16 +99,16 @@ def start_now(tx: Tx, schedule: Schedule, firing: NewFiring) -> NewFiring:
         firing = replace(firing, nominal_at=firing.nominal_at + timedelta(microseconds=1))
 
 
-def _looks(found: Sequence[Locked], on_time_seconds: float) -> Iterator[_Look]:
+def _looks(tx: PlatformTx, found: Sequence[Locked], on_time_seconds: float) -> Iterator[_Look]:
     """As many as fit into one transaction; the other schedules stay as they are, and due."""
     firings_left, steps_left, bytes_left = MAX_FIRINGS, MAX_STEPS, MAX_BYTES
     end = time.monotonic() + MAX_SECONDS
     for locked in found:
         if min(firings_left, steps_left, bytes_left) <= 0 or time.monotonic() > end:
             return
-        size = len(json.dumps(locked.schedule.document.get("job")))
+        size = _bytes_of(locked.schedule.document.get("job"))
         look = _planned(locked, on_time_seconds, max_times=min(MAX_TIMES, max(1, MAX_SHARE // size)))
-        _bear(look)
+        _bear(look, resolver(tx.of(locked.schedule.tenant_id)))
         firings_left -= 1 + len(look.made.firings) + len(look.made.decided)
         steps_left -= sum(len(birth.spec.steps) for birth in look.births.values())
         bytes_left -= size * len(look.births)
@@ -121,18 +126,23 @@ def _planned(locked: Locked, on_time_seconds: float, *, max_times: int) -> _Look
     return _Look(locked=locked, said=said, made=made)
 
 
-def _bear(look: _Look) -> None:
+def _bytes_of(asked: Json) -> int:
+    """How large a job's document is at most, with the steps that come of a tenant's own template."""
+    return len(json.dumps(asked)) + (0 if owned(asked) is None else MAX_TEMPLATE_BYTES)
+
+
+def _bear(look: _Look, templates: Resolve) -> None:
     """Give each firing that is to be started a job, if the schedule's document still can be read."""
-    look.made.firings = [_with_job(look, firing) for firing in look.made.firings]
-    look.made.decided = [_with_job(look, firing) for firing in look.made.decided]
+    look.made.firings = [_with_job(look, firing, templates) for firing in look.made.firings]
+    look.made.decided = [_with_job(look, firing, templates) for firing in look.made.decided]
 
 
-def _with_job(look: _Look, firing: NewFiring) -> NewFiring:
+def _with_job(look: _Look, firing: NewFiring, templates: Resolve) -> NewFiring:
     if firing.outcome is not Outcome.STARTED:
         return firing
     schedule = look.schedule
     try:
-        spec = job_at(schedule, firing.nominal_at)
+        spec = job_at(schedule, firing.nominal_at, templates=templates)
     except InvalidDocument as exc:
         log.warning("fire.job_invalid schedule=%s nominal_at=%s reason=%s", schedule.id, firing.nominal_at, exc)
         return _failed(firing, f"its job's document is not accepted any more: {exc}")
@@ -143,6 +153,20 @@ def _with_job(look: _Look, firing: NewFiring) -> NewFiring:
     birth = Birth(tenant_id=schedule.tenant_id, job_id=new_job_id(), spec=spec, fired=fired)
     look.births[birth.job_id] = birth
     return replace(firing, job_id=birth.job_id)
+
+
+def _give_files(tx: PlatformTx, looks: Sequence[_Look]) -> None:
+    """Give the jobs the uploads that they name; the firing of one that names what is gone has failed."""
+    found, refused = with_files(tx, [birth for look in looks for birth in look.births.values()])
+    with_file = {birth.job_id: birth for birth in found}
+    for look in looks:
+        look.births = {job_id: with_file[job_id] for job_id in look.births if job_id in with_file}
+        for listed in (look.made.firings, look.made.decided):
+            listed[:] = [_unless_refused(one, refused.get(one.job_id or JobId(""))) for one in listed]
+
+
+def _unless_refused(firing: NewFiring, refused: InvalidDocument | None) -> NewFiring:
+    return firing if refused is None else _failed(firing, f"its job's document is not accepted any more: {refused}")
 
 
 def _failed(firing: NewFiring, reason: str) -> NewFiring:

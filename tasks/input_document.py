@@ -1,4 +1,4 @@
-"""The job's `input`: a URL whose file a step of its own fetches, for all steps that need the job's file. Pure."""
+"""The job's `input`: an upload, or a URL whose file a step of its own fetches for all steps that need it. Pure."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -9,19 +9,42 @@ from urllib.parse import unquote
 from pydantic import ValidationError
 from pydantic_core import to_json
 
+from storage.image_model import UploadId, is_upload_id
 from tasks.errors import Flaw
 from tasks.fetch_params import MAX_FILENAME, InputFetch, flaws
 from tasks.flaws import flaws_of
 from tasks.names import KINDS, MAX_STEPS, Kind
 from tasks.spec import StepSpec
+from tasks.values import MAX_FLAWS, escape
 
 INPUT = "input"  # the field, and the step
 FETCH: Kind = KINDS["input.fetch"]
+_UPLOAD = "upload"  # its field, beside those of input.fetch
+
+
+def upload_of(document: Mapping[str, Any], found: list[Flaw]) -> UploadId | None:
+    """The upload that is the job's file; None if the `input` is no upload, or has flaws, which are added."""
+    if not is_upload(document):
+        return None
+    given = document[INPUT]
+    if others := sorted(given.keys() - {_UPLOAD})[:MAX_FLAWS]:
+        detail = "has no place beside an upload, which is a file that is there already"
+        found += [Flaw(pointer=f"/{INPUT}/{escape(name[:64])}", detail=detail) for name in others]
+        return None
+    if not isinstance(given[_UPLOAD], str) or not is_upload_id(given[_UPLOAD]):
+        found.append(Flaw(pointer=f"/{INPUT}/{_UPLOAD}", detail="must be the id of an upload, such as upl_…"))
+        return None
+    return UploadId(given[_UPLOAD])
+
+
+def is_upload(document: Mapping[str, Any]) -> bool:
+    """Whether the document's `input` is an upload, whatever else may be wrong with it."""
+    return isinstance(document.get(INPUT), dict) and _UPLOAD in document[INPUT]
 
 
 def fetch_of(document: Mapping[str, Any], steps: Mapping[str, Any], found: list[Flaw]) -> StepSpec | None:
-    """The step that fetches the job's file; None if there is no `input`, or it has flaws, which are added."""
-    if INPUT not in document:
+    """The step that fetches the job's file; None if the `input` is no URL, or has flaws, which are added."""
+    if INPUT not in document or is_upload(document):
         return None
     given, before = document[INPUT], len(found)
     if INPUT in steps:
@@ -31,7 +54,9 @@ def fetch_of(document: Mapping[str, Any], steps: Mapping[str, Any], found: list[
         detail = f"has {len(steps)} steps besides the one that fetches its input; a job has at most {MAX_STEPS}"
         found.append(Flaw(pointer="/steps", detail=detail))
     if not isinstance(given, dict):
-        found.append(Flaw(pointer=f"/{INPUT}", detail='must be an object, such as {"url": "https://…"}'))
+        found.append(
+            Flaw(pointer=f"/{INPUT}", detail='must be an object, such as {"url": "https://…"} or {"upload": "upl_…"}')
+        )
         return None
     checked = _checked(given, found)
     if checked is None or len(found) > before:

@@ -116,6 +116,7 @@ class JobSummary(Document):
     timings: Timings
     schedule: Annotated[FiredDocument | None, Field(description="null: no schedule has submitted it")]
     notify: NotifyDocument | None
+    template: Annotated[str | None, Field(description="the template, with its version, that its steps come from")]
     links: Links
 
 
@@ -156,6 +157,7 @@ def _summary(job: Job, public_url: str) -> dict[str, Any]:
         "timings": _timings(job.created_at, job.started_at, job.finished_at),
         "schedule": job.fired and FiredDocument(id=job.fired.schedule_id, fire_time=job.fired.fire_time),
         "notify": job.notify and NotifyDocument(url=job.notify.url, events=list(job.notify.events)),
+        "template": job.template,
         "links": Links(self=at, events=f"{at}/events"),
     }
 

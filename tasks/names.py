@@ -1,4 +1,4 @@
-"""The vocabulary: kinds of work, their parameters and limits, queues, priorities, templates. Pure."""
+"""The vocabulary: kinds of work, their parameters and limits, queues, priorities. Pure."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +11,9 @@ from pydantic import BaseModel
 from tasks import call_params, fetch_params
 from tasks.analysis import Analysis
 from tasks.errors import Flaw
-from tasks.params import Echo, Feature, ImageAnalyze, ImageResize
+from tasks.image_facts import ImageFacts
+from tasks.image_params import ImageInfo, ImageResize
+from tasks.params import Echo, Feature, ImageAnalyze
 from tasks.params import Params as Params  # for kinds of other packages
 
 MAX_STEPS = 100
@@ -95,6 +97,8 @@ class Kind:
     result: type[BaseModel] | None = None  # what `run` returns, for the OpenAPI document
     tells: Callable[[Any], frozenset[str]] | None = None  # the fields of the result, from the parameters
     for_platform: bool = False  # housekeeping: no tenant may ask for it
+    uploads: Callable[[Any], frozenset[str]] = _nothing  # the ids of the uploads that its parameters name
+    is_shared: bool = False  # what it makes of a file is known by the file's SHA-256: see tasks.renditions
     focus: Callable[[Any], frozenset[str]] = _nothing  # fields of an analysis of the same file that it must be given
     flaws: Callable[[Any, Collection[str], str], Iterable[Flaw]] | None = None  # of (parameters, use, pointer)
     schedules: Sequence[Mapping[str, Any]] = ()
@@ -118,7 +122,7 @@ _WEB_PAGES = ("application/xhtml+xml", "text/html")  # a login page, say, in a p
 _BUILT_IN = (
     Kind(
         name="image.resize",
-        summary="Makes smaller pictures of one, from a single decode.",
+        summary="Makes pictures of one, from a single decode.",
         params=ImageResize,
         run="tasks.resize:run",
         queue=Queue.IMAGES,
@@ -128,7 +132,22 @@ _BUILT_IN = (
         soft_time_limit=110,
         time_limit=120,
         tells=lambda _: frozenset({"outputs"}),
+        uploads=lambda params: params.uploads,
+        is_shared=True,
         focus=lambda params: params.focus,
+    ),
+    Kind(
+        name="image.info",
+        summary="Says what a picture is, without a network.",
+        params=ImageInfo,
+        run="tasks.info:run",
+        queue=Queue.IMAGES,
+        needs_file=True,
+        no_files=_WEB_PAGES,
+        soft_time_limit=110,
+        time_limit=120,
+        result=ImageFacts,
+        tells=lambda _: frozenset(ImageFacts.model_fields),
     ),
     Kind(
         name="image.analyze",
@@ -185,63 +204,6 @@ _BUILT_IN = (
         for_platform=True,
     ),
 )
-
-_THUMBS = {
-    "kind": "image.resize",
-    "variants": [
-        {"name": "small", "width": 320, "height": 320, "format": "webp"},
-        {"name": "medium", "width": 1024, "height": 1024, "format": "webp"},
-        {"name": "large", "width": 2048, "height": 2048, "format": "jpeg"},
-    ],
-}
-
-TEMPLATES: Mapping[str, Mapping[str, Any]] = {
-    "thumbnails": {"steps": {"thumbs": _THUMBS}},
-    "thumbnails-moderated": {
-        "steps": {
-            "check": {
-                "kind": "image.analyze",
-                "features": ["moderation"],
-                "stop_when": {
-                    "condition": "moderation.nsfw >= 0.8",
-                    "code": "moderation_rejected",
-                    "message": "the picture was taken for one that is not safe for work",
-                },
-            },
-            "thumbs": {**_THUMBS, "use": ["check"]},
-        }
-    },
-    "describe": {
-        "steps": {
-            "look": {
-                "kind": "image.analyze",
-                "features": [
-                    "labels",
-                    "objects",
-                    "faces",
-                    "embedding",
-                    "codes",
-                    "colors",
-                    "blurhash",
-                    "phash",
-                    "quality",
-                ],
-            }
-        }
-    },
-    "portrait": {
-        "steps": {
-            "look": {"kind": "image.analyze", "features": ["faces"]},
-            "avatar": {
-                "kind": "image.resize",
-                "use": ["look"],
-                "variants": [
-                    {"name": "avatar", "width": 512, "height": 512, "fit": "cover", "gravity": "face", "format": "webp"}
-                ],
-            },
-        }
-    },
-}
 
 
 def kinds(found: Sequence[Kind] = ()) -> Mapping[str, Kind]:

@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 from tasks.addresses import Rules
 from tasks.budget import Limits
+from tasks.environment import whole
 from tasks.errors import ConfigurationError
 
 _REDIS = ("redis://", "rediss://", "unix://")
@@ -54,14 +55,6 @@ def limits(env: Mapping[str, str]) -> Limits:
         rate_per_host=_rate(env, "CALL_RATE_PER_HOST"),
         rate_per_tenant=_rate(env, "CALL_RATE_PER_TENANT"),
     )
-
-
-def whole(env: Mapping[str, str], name: str, default: int, most: int) -> int:
-    """Read a whole number from 1 on. Raises ConfigurationError."""
-    raw = env.get(name) or str(default)
-    if not raw.isascii() or not raw.isdigit() or not 1 <= int(raw[:20]) <= most:
-        raise ConfigurationError(f"{name} must be a whole number from 1 to {most}, not {raw[:40]!r}")
-    return int(raw)
 
 
 def _rate(env: Mapping[str, str], name: str) -> float | None:

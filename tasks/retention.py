@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Mapping
 from functools import partial
 
-from storage import deliveries, firings, idempotency, retention, unique, webhooks
+from storage import deliveries, firings, idempotency, renditions, retention, unique, uploads, webhooks
 from storage.database import PlatformTx
 from storage.model import JobState, Json
 from tasks.params import Params
@@ -24,6 +24,7 @@ def run(work: Work, params: Params) -> Json:
     What is left is deleted by the next job: see deploy/schedules.toml.
     """
     kept_seconds = work.process.settings.kept_seconds
+    rendition_seconds = work.process.settings.rendition_days * 86_400
     end = time.monotonic() + WORK_SECONDS
     asks: Mapping[str, Callable[[PlatformTx], int]] = {
         "idempotency_keys": partial(idempotency.forget_old, limit=BATCH),
@@ -32,6 +33,8 @@ def run(work: Work, params: Params) -> Json:
         "deliveries": partial(deliveries.forget_old, older_than_seconds=DELIVERY_SECONDS, limit=BATCH),
         "listeners": partial(webhooks.forget_listeners, older_than_seconds=LISTENER_SECONDS, limit=BATCH),
         "jobs": partial(_delete_jobs, kept_seconds=kept_seconds),
+        "uploads": partial(uploads.forget_old, limit=BATCH),
+        "renditions": partial(renditions.forget_old, older_than_seconds=rendition_seconds, limit=BATCH),
     }
     return {"deleted": {what: _all(work, ask, end) for what, ask in asks.items()}}
 

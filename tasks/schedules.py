@@ -19,6 +19,7 @@ from tasks.flaws import flaws_of
 from tasks.names import KINDS, TENANT_KINDS, Kind
 from tasks.schedule_document import PLACEHOLDERS, RULES, OperatorScheduleDocument, ScheduleDocument
 from tasks.spec import JobSpec, check_needs_no_file
+from tasks.templates import Resolve, shipped
 from tasks.values import MAX_FLAWS, storable
 
 _SAMPLE_TIME = datetime(2026, 1, 1, tzinfo=UTC)
@@ -52,11 +53,13 @@ def parse(
     now: datetime,
     before: Mapping[str, Json] | None = None,
     kinds: Mapping[str, Kind] = TENANT_KINDS,
+    templates: Resolve = shipped,
     operator: bool = False,
 ) -> ScheduleSpec:
     """Check a schedule's document; `before` is the one that it replaces, if any.
 
-    With `operator` it may have the operator's own fields; without, only if it leaves those of `before` as they are.
+    `templates` finds the one that its job names: the document keeps the name, and each firing finds it anew. With
+    `operator` it may have the operator's own fields; without, only if it leaves those of `before` as they are.
     Raises InvalidDocument with its flaws, MAX_FLAWS at most.
     """
     if not isinstance(given, dict):
@@ -67,11 +70,11 @@ def parse(
     try:
         checked = model.model_validate_json(to_json(given))
     except ValidationError as exc:
-        raise InvalidDocument(_with_others(flaws_of(exc, model, ""), given, kinds)) from exc
+        raise InvalidDocument(_with_others(flaws_of(exc, model, ""), given, kinds, templates)) from exc
     flaws = _rule_flaws(checked)
     kept, calendar = (None, None) if flaws else _calendar(checked, now, flaws)
     flaws += _name_flaws(checked.name)
-    job = _job(checked.job, kinds, flaws)
+    job = _job(checked.job, kinds, templates, flaws)
     if calendar is not None and kept is not None and not flaws:
         flaws += _time_flaws(checked, calendar, now, before)
     if flaws or job is None or calendar is None or kept is None:
@@ -114,12 +117,17 @@ def terms_if_any(kept: Mapping[str, Json]) -> Terms | None:
         return None
 
 
-def job_at(schedule: Schedule, nominal_at: datetime, kinds: Mapping[str, Kind] = KINDS) -> JobSpec:
-    """The job that the schedule submits for a nominal time. Raises InvalidDocument: a kind may be gone by now."""
+def job_at(
+    schedule: Schedule, nominal_at: datetime, kinds: Mapping[str, Kind] = KINDS, templates: Resolve = shipped
+) -> JobSpec:
+    """The job that the schedule submits for a nominal time.
+
+    Raises InvalidDocument: a kind may be gone by now, or a template have a newer version that lets change less.
+    """
     asked = schedule.document["job"]
     if placeholders.has_any(asked):
         asked = placeholders.render(asked, _values(schedule, nominal_at))
-    spec = document.parse(asked, kinds=kinds)
+    spec = document.parse(asked, kinds=kinds, templates=templates)
     check_needs_no_file(spec)
     return spec
 
@@ -177,7 +185,9 @@ def _calendar(
     return (None, None) if len(flaws) > before else (kept, terms(kept).calendar)
 
 
-def _with_others(flaws: list[Flaw], given: Mapping[str, Json], kinds: Mapping[str, Kind]) -> list[Flaw]:
+def _with_others(
+    flaws: list[Flaw], given: Mapping[str, Json], kinds: Mapping[str, Kind], templates: Resolve
+) -> list[Flaw]:
     """What is wrong with the fields, and with what stands in those that are right: all of it is told at once."""
     wrong = {flaw.pointer.split("/")[1] for flaw in flaws if flaw.pointer}
     if isinstance(given.get("cron"), str) and "cron" not in wrong:
@@ -185,7 +195,7 @@ def _with_others(flaws: list[Flaw], given: Mapping[str, Json], kinds: Mapping[st
     if isinstance(given.get("timezone"), str) and "timezone" not in wrong:
         _checked("/timezone", partial(zone_of, given["timezone"]), flaws)
     if isinstance(given.get("job"), dict) and "job" not in wrong:
-        _job(given["job"], kinds, flaws)
+        _job(given["job"], kinds, templates, flaws)
     return flaws[:MAX_FLAWS]
 
 
@@ -233,16 +243,19 @@ def _time_flaws(
     return [Flaw(pointer=f"/{field}", detail="never fires, between start_at and end_at and beside exclude")]
 
 
-def _job(asked: Json, kinds: Mapping[str, Kind], flaws: list[Flaw]) -> JobSpec | None:
+def _job(asked: Json, kinds: Mapping[str, Kind], templates: Resolve, flaws: list[Flaw]) -> JobSpec | None:
     """The job as a firing would submit it."""
     found = placeholders.unknown(asked, PLACEHOLDERS)
     if not found:
         values = dict.fromkeys(PLACEHOLDERS, utc_text(_SAMPLE_TIME))
         try:
-            spec = document.parse(placeholders.render(asked, values), kinds=kinds)
+            spec = document.parse(placeholders.render(asked, values), kinds=kinds, templates=templates)
             if spec.file_step is None:
                 return spec
-            detail = f"step {spec.file_step!r} works on a file: say in input.url where it is fetched from"
+            detail = (
+                f"step {spec.file_step!r} works on a file: say in input.url where it is fetched from, or in "
+                "input.upload which upload it is"
+            )
             found = [Flaw(pointer="", detail=detail)]
         except InvalidDocument as exc:
             found = list(exc.flaws)

@@ -1,13 +1,16 @@
 """The one birthplace of a job: HTTP, schedules and batches all come through here."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from storage import jobs, removals, unique
 from storage.database import PlatformTx, Tx
 from storage.errors import ObjectMissing
 from storage.model import Fired, Job, JobId, JobInput, NewJob, NewStep, TenantId, new_step_id
+from tasks.errors import InvalidDocument
+from tasks.known import Identity, end_known
 from tasks.spec import JobSpec, check_needs_no_file
+from tasks.uploaded import input_of
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -20,35 +23,62 @@ class Submitted:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Birth:
-    """A job without a file, to be written together with others."""
+    """A job without a file of its own, to be written together with others; `file` is the upload that it names."""
 
     tenant_id: TenantId
     job_id: JobId
     spec: JobSpec
     fired: Fired
+    file: JobInput | None = None
 
 
-def submit(tx: Tx, spec: JobSpec, *, job_id: JobId, file: JobInput | None, fired: Fired | None = None) -> Submitted:
+def submit(
+    tx: Tx,
+    spec: JobSpec,
+    *,
+    job_id: JobId,
+    file: JobInput | None,
+    fired: Fired | None = None,
+    identity: Identity | None = None,
+) -> Submitted:
     """Write the job, its steps and its first event in the caller's transaction; the relay is woken at the commit.
 
-    Nothing is written if another job holds the document's unique key. Raises InvalidDocument if a step works on the
-    job's file and there is none, ObjectMissing if the file has been swept away meanwhile.
+    With `identity` steps whose pictures are there already end at once. Nothing is written if another job holds the
+    document's unique key. Raises InvalidDocument if a step works on the job's file and there is none, or the document
+    names an upload that the tenant does not have; ObjectMissing if the file has been swept away meanwhile.
     """
     if file is None:
         check_needs_no_file(spec)
+    upload = input_of(tx, spec)
     if spec.unique is not None and (holder := unique.take(tx, spec.unique, job_id)) is not None:
-        standing = jobs.find(tx, holder)
-        assert standing is not None, "its row was seen in this transaction, and deleting it waits for the key"
-        return Submitted(job=standing, created=False)
+        # Its row was seen in this transaction, and deleting it waits for the key.
+        return Submitted(job=_again(tx, holder), created=False)
     if file is not None and not removals.withdraw(tx, job_id):
         raise ObjectMissing(file.key)
-    return Submitted(job=jobs.insert(tx, _new(spec, job_id, file, fired)), created=True)
+    new = _new(spec, job_id, file or upload, fired)
+    job = jobs.insert(tx, new)
+    if identity is not None and end_known(tx, spec, new, identity):
+        job = _again(tx, job_id)
+    return Submitted(job=job, created=True)
+
+
+def with_files(tx: PlatformTx, births: Sequence[Birth]) -> tuple[Sequence[Birth], Mapping[JobId, InvalidDocument]]:
+    """The jobs with the uploads that they name, and those that name one which their tenant does not have (any more)."""
+    found: list[Birth] = []
+    refused: dict[JobId, InvalidDocument] = {}
+    for birth in births:
+        try:
+            found.append(replace(birth, file=input_of(tx.of(birth.tenant_id), birth.spec)))
+        except InvalidDocument as exc:
+            refused[birth.job_id] = exc
+    return found, refused
 
 
 def submit_all(tx: PlatformTx, births: Sequence[Birth]) -> Mapping[JobId, JobId]:
     """Write all these jobs in one statement, but those whose unique key another job holds.
 
-    Returns the holders, by the id of the job that was not written. The specs have passed `check_needs_no_file`.
+    Returns the holders, by the id of the job that was not written. The specs have passed `check_needs_no_file`, and
+    the jobs `with_files`.
     """
     held: dict[JobId, JobId] = {}
     taken: dict[tuple[str, str], JobId] = {}
@@ -61,9 +91,17 @@ def submit_all(tx: PlatformTx, births: Sequence[Birth]) -> Mapping[JobId, JobId]
             taken[_place(birth)] = birth.job_id
         else:
             held[birth.job_id] = holder
-    written = [(one.tenant_id, _new(one.spec, one.job_id, None, one.fired)) for one in births if one.job_id not in held]
+    written = [
+        (one.tenant_id, _new(one.spec, one.job_id, one.file, one.fired)) for one in births if one.job_id not in held
+    ]
     jobs.insert_all(tx, written)
     return held
+
+
+def _again(tx: Tx, job_id: JobId) -> Job:
+    found = jobs.find(tx, job_id)
+    assert found is not None
+    return found
 
 
 def _place(birth: Birth) -> tuple[str, str]:
@@ -82,6 +120,7 @@ def _new(spec: JobSpec, job_id: JobId, file: JobInput | None, fired: Fired | Non
         unique=spec.unique,
         fired=fired,
         notify=spec.notify,
+        template=spec.template,
     )
 
 

@@ -1,5 +1,6 @@
 """What a kind's function is given: the step's file, results of the steps it uses, ways to save and to report."""
 
+import hashlib
 import logging
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -7,14 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from storage import steps
+from storage import renditions, steps, uploads
 from storage.database import Tx
-from storage.errors import DatabaseUnavailable, StorageError
-from storage.keys import attempt_prefix, output_key
+from storage.errors import DatabaseUnavailable, LeaseLost, ObjectExists, ObjectMissing, StorageError
+from storage.image_model import Digest, Facts, Rendition, UploadId, is_digest
+from storage.keys import attempt_prefix, key_of_output, output_key, rendition_key, upload_key
 from storage.model import Claim, Json, Used
 from tasks.errors import StepFailed
 from tasks.passage import Passage
 from tasks.process import Process
+from tasks.renditions import record
 from tasks.values import storable
 
 log = logging.getLogger(__name__)
@@ -24,11 +27,12 @@ Addition = Callable[[Tx], None]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Source:
-    """The file that a step works on, on local disk until the step ends."""
+    """A file that a step works on or with, on local disk until the step ends; `sha256` where it is known already."""
 
     path: Path
     filename: str
     content_type: str
+    sha256: str | None = None
 
 
 class Work:
@@ -73,7 +77,7 @@ class Work:
             raise StepFailed(
                 "file_too_large", f"the file has {size} bytes; this kind of step takes at most {max_bytes}"
             )
-        self.process.objects.download(key, source.path)
+        self._download(key, source.path)
         return source
 
     @property
@@ -87,8 +91,71 @@ class Work:
         Raises StepFailed if there is none, ObjectMissing, ObjectStoreUnavailable.
         """
         key, _, source = self._of_output(*self._output(step, name))
-        self.process.objects.download(key, source.path)
+        self._download(key, source.path)
         return source
+
+    def fetch_upload(self, upload_id: str) -> Source:
+        """Bring one of the tenant's uploads here. Raises ObjectMissing, also if it was deleted or has expired;
+        ObjectStoreUnavailable, DatabaseUnavailable.
+        """
+        with self.process.database.read(self.claim.tenant_id) as tx:
+            found = uploads.find(tx, UploadId(upload_id))
+        if found is None:
+            raise ObjectMissing(upload_key(self.claim.tenant_id, UploadId(upload_id)))
+        path = self.folder / found.id
+        self._download(found.key, path)
+        return Source(path=path, filename=found.filename, content_type=found.content_type, sha256=found.sha256)
+
+    def source_sha256(self, source: Source) -> str:
+        """The SHA-256 of the file's bytes, in hexadecimal digits: as it is known, or taken now."""
+        if source.sha256 is not None:
+            return source.sha256
+        with source.path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+    def renditions(self, digests: Sequence[str]) -> Mapping[str, Rendition]:
+        """Those of these renditions that are there already; the others are to be made, and saved by `save_rendition`.
+
+        From now on all of them belong to the job. Raises LeaseLost, JobStopping, DatabaseUnavailable.
+        """
+        if not digests:
+            return {}
+        with self.process.database.begin(self.claim.tenant_id) as tx:
+            steps.check(tx, self.claim)
+            return renditions.begin(tx, self.claim.job_id, digests)
+
+    def reuse(self, rendition: Rendition, name: str) -> dict[str, Json]:
+        """Have a rendition that is there already as an output of this name; returns its record for the result."""
+        return record(rendition, name)
+
+    def save_rendition(
+        self,
+        digest: str,
+        name: str,
+        data: bytes | Path,
+        *,
+        content_type: str,
+        width: int,
+        height: int,
+        frames: int,
+        engine: str,
+    ) -> dict[str, Json]:
+        """Write a rendition that `renditions` has said is to be made; returns its record for the result.
+
+        It stays whatever becomes of this attempt: the next one finds it. Raises LeaseLost, ObjectStoreUnavailable.
+        """
+        if not is_digest(digest):
+            raise ValueError(f"a rendition has 64 hexadecimal digits: {digest!r}")
+        key = rendition_key(self.claim.tenant_id, digest)
+        try:
+            stored = self.process.objects.upload(key, data, content_type=content_type, only_if_absent=True)
+        except ObjectExists:  # another's: as good, but maybe of other bytes, where it was made beside other variants
+            stored = self.process.objects.head(key)
+        facts = Facts(
+            width=width, height=height, frames=frames, bytes=stored.size, content_type=content_type, engine=engine
+        )
+        self._finish(digest, facts)
+        return record(Rendition(digest=digest, key=key, facts=facts), name)
 
     def save(self, name: str, data: bytes | Path, *, content_type: str, **facts: Any) -> dict[str, Any]:
         """Write an output of this step and return its record for the result: name, bytes, content_type and `facts`.
@@ -138,6 +205,39 @@ class Work:
         except DatabaseUnavailable as exc:
             log.warning("step.not_checked step=%s reason=%s", self.claim.step_id, exc)
 
+    def _finish(self, digest: Digest, facts: Facts) -> None:
+        """Note that the rendition is there; if the database is away, at the latest as the step succeeds."""
+
+        def finish(tx: Tx) -> None:
+            renditions.finish(tx, digest, facts)
+
+        try:
+            with self.process.database.begin(self.claim.tenant_id) as tx:
+                is_ours = renditions.finish(tx, digest, facts, hastily=True)
+        except DatabaseUnavailable as exc:
+            log.warning("step.rendition_unfinished step=%s reason=%s", self.claim.step_id, exc)
+            self.on_success(finish)
+            return
+        if not is_ours:  # no rendition is given up whose job runs
+            raise LeaseLost(f"{self.claim.step_id} attempt {self.claim.attempt}")
+
+    def _download(self, key: str, path: Path) -> None:
+        """Bring an object here; a rendition that is missing is to be made anew by the next who wants it."""
+        try:
+            self.process.objects.download(key, path)
+        except ObjectMissing:
+            digest = key.rpartition("/")[2]
+            if is_digest(digest) and key == rendition_key(self.claim.tenant_id, digest):
+                self._note_missing(digest)
+            raise
+
+    def _note_missing(self, digest: Digest) -> None:
+        try:
+            with self.process.database.begin(self.claim.tenant_id) as tx:
+                renditions.miss(tx, digest)
+        except DatabaseUnavailable as exc:
+            log.warning("step.missing_untold step=%s reason=%s", self.claim.step_id, exc)
+
     def _take_back(self) -> None:
         """Delete what this attempt has saved; if that cannot be done, it goes with its job."""
         claim = self.claim
@@ -155,11 +255,12 @@ class Work:
         if given is None:
             raise StepFailed("no_file", "this step works on a file, and the job has none")
         path = self.folder / "source"
-        return given.key, given.bytes, Source(path=path, filename=given.filename, content_type=given.content_type)
+        source = Source(path=path, filename=given.filename, content_type=given.content_type, sha256=given.sha256)
+        return given.key, given.bytes, source
 
     def _of_output(self, used: Used, output: Mapping[str, Json]) -> tuple[str, int, Source]:
         claim = self.claim
-        key = output_key(claim.tenant_id, claim.job_id, used.step_id, used.attempt, output["name"])
+        key = key_of_output(claim.tenant_id, claim.job_id, used.step_id, used.attempt, output)
         source = Source(path=self.folder / "source", filename=output["name"], content_type=output["content_type"])
         return key, output["bytes"], source
 

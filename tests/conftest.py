@@ -4,6 +4,7 @@ import os
 import secrets
 from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
+from typing import TypeAlias
 
 import psycopg
 import pytest
@@ -20,6 +21,9 @@ from storage.objects.settings import ObjectSettings
 from storage.objects.settings import from_env as object_settings
 from storage.settings import DatabaseSettings
 from storage.tenants import ensure
+from tests import memory
+
+Admin: TypeAlias = "psycopg.Connection[tuple[object, ...]]"
 
 
 @pytest.hookimpl(wrapper=True)
@@ -40,29 +44,34 @@ def anyio_backend() -> str:
 @pytest.fixture(scope="session")
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Urls]:
     """PostgreSQL, Valkey and an S3 server, for the whole run; not durable, so fast."""
-    with embedded_servers(tmp_path_factory.mktemp("servers"), durable=False) as urls:
+    with memory.folder(tmp_path_factory.mktemp("servers")) as home, embedded_servers(home, durable=False) as urls:
         yield urls
 
 
 @pytest.fixture(scope="session")
-def template_database(servers: Urls) -> str:
+def admin(servers: Urls) -> Iterator[Admin]:
+    """A connection that makes and drops databases."""
+    assert servers.database is not None
+    with psycopg.connect(make_conninfo(servers.database), autocommit=True) as connection:
+        yield connection
+
+
+@pytest.fixture(scope="session")
+def template_database(servers: Urls, admin: Admin) -> str:
     """The URL of a migrated, empty database that tests copy and never touch."""
     url = _sibling(servers, "millrace_template")
-    with _admin(servers) as connection:
-        connection.execute("CREATE DATABASE millrace_template")
+    admin.execute("CREATE DATABASE millrace_template")
     upgrade(url)
     return url
 
 
 @pytest.fixture
-def database_url(servers: Urls, template_database: str) -> Iterator[str]:
+def database_url(servers: Urls, admin: Admin, template_database: str) -> Iterator[str]:
     """The URL of a fresh, migrated database; gone after the test."""
     name = f"test_{secrets.token_hex(6)}"
-    with _admin(servers) as connection:
-        connection.execute(f"CREATE DATABASE {name} TEMPLATE millrace_template STRATEGY file_copy")  # type: ignore[arg-type,unused-ignore]
+    admin.execute(f"CREATE DATABASE {name} TEMPLATE millrace_template STRATEGY file_copy")  # type: ignore[arg-type,unused-ignore]
     yield _sibling(servers, name)
-    with _admin(servers) as connection:
-        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")  # type: ignore[arg-type,unused-ignore]
+    admin.execute(f"DROP DATABASE {name} WITH (FORCE)")  # type: ignore[arg-type,unused-ignore]
 
 
 @pytest.fixture
@@ -108,11 +117,6 @@ def bucket(s3_env: Mapping[str, str]) -> ObjectSettings:
     settings = object_settings(s3_env)
     ensure_bucket(settings)
     return settings
-
-
-def _admin(servers: Urls) -> "psycopg.Connection[tuple[object, ...]]":
-    assert servers.database is not None
-    return psycopg.connect(make_conninfo(servers.database), autocommit=True)
 
 
 def _sibling(servers: Urls, name: str) -> str:

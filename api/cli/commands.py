@@ -13,6 +13,7 @@ import click
 
 from api.cli import (
     decisions,
+    image_keys,
     listen,
     operating,
     overview,
@@ -24,6 +25,8 @@ from api.cli import (
     sights,
     similar,
     specs,
+    templates,
+    uploads,
     webhooks,
 )
 from api.cli.follow import Done, Entry, Save, follow
@@ -59,6 +62,9 @@ def cli(context: click.Context, url: str | None, key: str | None) -> None:
 @cli.command()
 @click.argument("photos", nargs=-1, metavar="[PHOTO]...", type=photo)
 @click.option("--template", metavar="NAME", help=f"What is to be done with each photo (default: {DEFAULT_TEMPLATE}).")
+@click.option(
+    "--set", "settings", metavar="NAME=VALUE", multiple=True, help="What is changed of the template; may be repeated."
+)
 @click.option("--job", "spec", metavar="FILE", type=click.File("rb"), help="The job's document, JSON; - reads it here.")
 @click.option("--watch/--no-watch", default=None, help="Stay until the jobs have ended, and show how they go on.")
 @click.option("--output", metavar="DIR", type=DIR, help="Bring all outputs here; implies --watch.")
@@ -68,6 +74,7 @@ def submit(
     run: Run,
     photos: Sequence[Path | Address],
     template: str | None,
+    settings: Sequence[str],
     spec: BinaryIO | None,
     watch: bool | None,
     output: Path | None,
@@ -81,12 +88,15 @@ def submit(
     Examples:
       millrace submit a.jpg b.png --watch --output thumbnails/
       millrace submit a.jpg --template describe --watch
+      millrace submit a.jpg --template responsive --set quality=70 --set widths=400,800
       millrace submit https://example.com/a.jpg --watch
       millrace submit a.jpg --job spec.json
       echo '{"steps": {"hello": {"kind": "echo"}}}' | millrace submit --job - --watch
     """
     if template and spec:
         raise click.UsageError("--template and --job both say what to do; give one of them.")
+    if settings and spec:
+        raise click.UsageError("--set changes a template; with --job the document says it, as its 'with'.")
     if not photos and not template and not spec:
         raise click.UsageError("Nothing to submit: give a PHOTO, or --job for work that needs no file.")
     if output and watch is False:
@@ -98,6 +108,7 @@ def submit(
         raise click.UsageError("The job's document says itself where its input is; leave out the URL.")
     local = [one for one in photos if isinstance(one, Path)]
     with run.client() as client:
+        document = templates.changed(client, document, settings)
         sends = [partial(_send, client, document_for(one, document), file_of(one)) for one in given]
         entries = [Entry(label=path.name, begin=send) for path, send in zip(named, sends, strict=True)]
         save = _folder(client, output, [results.stem_of(Path(path.name)) for path in named], local) if output else None
@@ -181,7 +192,8 @@ def job(run: Run, job_id: str, as_json: bool) -> None:
         overview.show_job(run.out, found)
 
 
-for nouns in (decisions, schedules, secrets, webhooks, listen, operating, queues, pools, similar):
+_KEPT = (schedules, secrets, uploads, image_keys, templates, webhooks)
+for nouns in (decisions, *_KEPT, listen, operating, queues, pools, similar):
     for command in nouns.COMMANDS:
         cli.add_command(command)
 

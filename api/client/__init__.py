@@ -2,12 +2,16 @@
 
 from api.client.answers import Attempt, Event, Failure, Fired, Input, Job, Output, Step, Timings
 from api.client.failures import ApiError, ConnectionFailed, MillraceError, TimedOut
+from api.client.image_keys import ImageKey, ImageKeys
+from api.client.image_urls import image_path
 from api.client.millrace import Millrace
 from api.client.numbers import Decision, Load, Pool, Rates, ServiceSeconds, Trigger
 from api.client.operating import DeadLetters, Queue, Replayed
 from api.client.schedules import Backfilled, Preview, Run, Schedule, Schedules
 from api.client.secrets import Secret, Secrets
 from api.client.similar import Similar
+from api.client.templates import Override, Template, Templates
+from api.client.uploads import Upload, Uploads
 from api.client.webhooks import Delivery, Redelivered, Rotated, Webhook, Webhooks
 from api.client.webhooks import Try as DeliveryTry
 
@@ -23,12 +27,15 @@ __all__ = [
     "Event",
     "Failure",
     "Fired",
+    "ImageKey",
+    "ImageKeys",
     "Input",
     "Job",
     "Load",
     "Millrace",
     "MillraceError",
     "Output",
+    "Override",
     "Pool",
     "Preview",
     "Queue",
@@ -44,9 +51,14 @@ __all__ = [
     "ServiceSeconds",
     "Similar",
     "Step",
+    "Template",
+    "Templates",
     "TimedOut",
     "Timings",
     "Trigger",
+    "Upload",
+    "Uploads",
     "Webhook",
     "Webhooks",
+    "image_path",
 ]

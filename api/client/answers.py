@@ -108,7 +108,8 @@ class Fired:
 class Job:
     """A job as it stands; `steps` by name, in the order of its document, empty in listings.
 
-    `stopping` is how it will end once its running steps have stopped: canceled or expired.
+    `stopping` is how it will end once its running steps have stopped: canceled or expired. `template` names, with its
+    version, what its steps come from.
     """
 
     id: str
@@ -127,6 +128,7 @@ class Job:
     links: Mapping[str, str]
     steps: Mapping[str, Step]
     schedule: Fired | None = None
+    template: str | None = None
     raw: Document = field(repr=False, default_factory=dict)
 
     @property
@@ -199,6 +201,7 @@ def _job(it: Document) -> Job:
         links=it["links"],
         steps={name: _step(it["id"], name, step) for name, step in it.get("steps", {}).items()},
         schedule=_fired(it.get("schedule")),
+        template=it.get("template"),
         raw=it,
     )
 

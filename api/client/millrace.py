@@ -20,6 +20,8 @@ from api.client import similar as likenesses
 from api.client.answers import Event, Job, Output
 from api.client.connection import Connection
 from api.client.failures import MillraceError, TimedOut
+from api.client.image_keys import ImageKeys
+from api.client.image_urls import Value, image_path
 from api.client.listening import listen
 from api.client.numbers import Decision, Pool
 from api.client.operating import DeadLetters, Queue, Replayed
@@ -27,6 +29,8 @@ from api.client.schedules import Schedules
 from api.client.secrets import Secrets
 from api.client.sending import Body, OnSent
 from api.client.similar import Similar
+from api.client.templates import Templates
+from api.client.uploads import Uploads
 from api.client.webhooks import Webhooks
 
 POLL_SECONDS = 30.0
@@ -51,6 +55,12 @@ class Millrace:
         """What is to be done by the clock: `millrace.schedules.create({"cron": "0 3 * * *", "job": {…}})`."""
         self.secrets = Secrets(self._connection, self._paged)
         """What steps send to third parties: `millrace.secrets.put("crm", "…")`, then `{{secrets.crm}}` in a step."""
+        self.templates = Templates(self._connection, self._paged)
+        """Steps of jobs under a name: `millrace.templates.all()`, `millrace.templates.put("shop", {…})`."""
+        self.uploads = Uploads(self._connection, self._paged)
+        """Files sent once for many jobs and pictures: `millrace.uploads.add(Path("photo.jpg")).id`."""
+        self.image_keys = ImageKeys(self._connection)
+        """What signs links to pictures: `millrace.image_keys.create().signing`, then `millrace.image_url`."""
         self.webhooks = Webhooks(self._connection, self._paged)
         """Who is told of what happens: `millrace.webhooks.create("https://…").secret`."""
 
@@ -70,12 +80,14 @@ class Millrace:
         *,
         file: Path | BinaryIO | None = None,
         template: str | None = None,
+        overrides: Mapping[str, Any] | None = None,
         filename: str | None = None,
         idempotency_key: str | None = None,
         on_sent: OnSent | None = None,
     ) -> Job:
         """Send a job: a document or the name of a template, and the file if its steps work on one.
 
+        `overrides` are what is changed of the template, such as {"quality": 70}.
         An open file is sent from where it stands; `filename` defaults to its own name. Tried up to three times where
         the connection breaks or the server is busy; the idempotency key (default: a random one) sees to it that no
         second job comes of that. Raises ApiError, ConnectionFailed, MillraceError, and OSError for a file that is not
@@ -83,7 +95,10 @@ class Millrace:
         """
         if (document is None) == (template is None):
             raise TypeError("give either a document or a template")
-        raw = _json({"template": template} if document is None else dict(document))
+        if overrides is not None and template is None:
+            raise TypeError("overrides are of a template")
+        changed = {"with": dict(overrides)} if overrides else {}
+        raw = _json({"template": template, **changed} if document is None else dict(document))
         headers = {"Idempotency-Key": idempotency_key or secrets.token_urlsafe(24)}
         if file is None:
             return answers.job(self._connection.post("/v1/jobs", raw, headers))
@@ -233,6 +248,14 @@ class Millrace:
         if isinstance(output, Output):
             output = f"{_path(output.job)}/outputs/{quote(output.step, safe='')}/{quote(output.name, safe='')}"
         return downloads.download(self._connection, output, target)
+
+    def image_url(self, upload: str, signing: str, **operations: Value) -> str:
+        """A link to a picture of an upload, made when it is first asked for: `width=300, fit="cover", format="webp"`.
+
+        `signing` is that of an image key; operations are those of `image_urls.image_path`. Nothing is sent. Raises
+        MillraceError.
+        """
+        return self.url + image_path(upload, signing, operations)
 
     def _similar(self, wish: Mapping[str, Any]) -> list[Similar]:
         params = {name: str(value) for name, value in wish.items() if value is not None}

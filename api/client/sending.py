@@ -1,4 +1,4 @@
-"""The body of a submission: the job's document first, then the file as it is read, never whole."""
+"""The body of a submission: the job's document first, if there is one, then the file as it is read, never whole."""
 
 import mimetypes
 import re
@@ -20,21 +20,18 @@ _TELL_EVERY = 0.05  # seconds
 
 
 class Body:
-    """multipart/form-data with the parts `job` and `file`; can be iterated again after `rewind`.
+    """multipart/form-data with the parts `job`, if there is a document, and `file`; iterable again after `rewind`.
 
     The file is sent from where it stands. `length` in bytes, None where the file's size is not known.
     """
 
-    def __init__(self, document: bytes, file: BinaryIO, filename: str, on_sent: OnSent | None = None) -> None:
+    def __init__(self, document: bytes | None, file: BinaryIO, filename: str, on_sent: OnSent | None = None) -> None:
         boundary = secrets.token_hex(16)
         self.content_type = f"multipart/form-data; boundary={boundary}"
         media_type = mimetypes.guess_type(filename)[0] or "application/octet-stream"
-        self._head = (
-            f'--{boundary}\r\nContent-Disposition: form-data; name="job"\r\nContent-Type: application/json\r\n\r\n'
-        ).encode()
-        self._head += document
+        self._head = b"" if document is None else _job_part(boundary, document)
         self._head += (
-            f'\r\n--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="{_quoted(filename)}"\r\n'
+            f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="{_quoted(filename)}"\r\n'
             f"Content-Type: {media_type}\r\n\r\n"
         ).encode()
         self._tail = f"\r\n--{boundary}--\r\n".encode()
@@ -99,6 +96,11 @@ class EarlyAnswer:
 
     def __call__(self) -> bool:
         return self._stream is not None and bool(self._stream.get_extra_info("is_readable"))
+
+
+def _job_part(boundary: str, document: bytes) -> bytes:
+    head = f'--{boundary}\r\nContent-Disposition: form-data; name="job"\r\nContent-Type: application/json\r\n\r\n'
+    return head.encode() + document + b"\r\n"
 
 
 def _extent(file: BinaryIO) -> tuple[int | None, int | None]:

@@ -28,9 +28,9 @@ def resizable(image: Image.Image) -> Image.Image:
     """
     match image.mode:
         case "L" | "LA" | "RGB" | "RGBA" | "CMYK" | "LAB" if "transparency" not in image.info:
-            return _without_idle_alpha(image)
+            return without_idle_alpha(image)
         case "1" | "L" | "LA" | "La":
-            return _without_idle_alpha(image.convert("LA" if image.has_transparency_data else "L"))
+            return without_idle_alpha(image.convert("LA" if image.has_transparency_data else "L"))
         case "I;16":
             return image.point(lambda value: value * (1 / 257) + 0.5).convert("L")
         case "I;16B":  # in this mode Pillow resizes and converts wrongly: read the same bytes as I;16
@@ -38,7 +38,7 @@ def resizable(image: Image.Image) -> Image.Image:
         case "I" | "F":
             return _stretched(image)
         case _:
-            return _without_idle_alpha(image.convert("RGBA" if image.has_transparency_data else "RGB"))
+            return without_idle_alpha(image.convert("RGBA" if image.has_transparency_data else "RGB"))
 
 
 def srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
@@ -115,7 +115,7 @@ def _alike(one: Image.Image, other: Image.Image) -> bool:
     return max(most for _, most in extrema) <= 1
 
 
-def _without_idle_alpha(image: Image.Image) -> Image.Image:
+def without_idle_alpha(image: Image.Image) -> Image.Image:
     if image.mode in ("LA", "RGBA") and image.getchannel("A").getextrema() == (255, 255):
         return image.convert(image.mode.removesuffix("A"))
     return image

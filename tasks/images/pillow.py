@@ -1,203 +1,234 @@
-"""One picture in, its variants out: a single decode, largest to smallest. Pure, on Pillow."""
+"""The portable engine, and the second opinion: one picture in, the wanted ones out, largest to smallest. On Pillow."""
 
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import Any, BinaryIO
 
+import numpy as np
+import PIL
 from PIL import Image
-from PIL.ImageFile import ImageFile
 
-from tasks.images import colours
-from tasks.images.pictures import ImageRejected, Limits, opened, orientation_of, refusing
-from tasks.images.plan import Box, Format, Plan, VariantSpec, planned, sides
+from tasks.images import auto, exif
+from tasks.images.colours import flattened, srgb
+from tasks.images.model import Box, Format, Limits, Made, Task
+from tasks.images.pictures import opened, refusing
+from tasks.images.pillow_decode import CASCADE_RATIO, Source, as_stored, decode, small, sources, trimmed, upright
+from tasks.images.pillow_encode import Coding, encoded
+from tasks.images.pillow_steps import WHITE, draws, finished
+from tasks.images.plan import Plan, bounded, needs_pixels, planned, sides
 
-TURNS = {  # EXIF orientation: what puts the picture upright (EXIF 2.32, 4.6.4 A)
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-
-# A variant is made from another one, or from a JPEG decoded smaller, only where that is at least this many times
-# larger: then nothing is lost to see, and most of the time is saved.
-CASCADE_RATIO = 2
-
-PNG_LEVEL = 4  # of zlib: level 6 takes twice the time for one per cent fewer bytes
+LANCZOS = Image.Resampling.LANCZOS
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Variant:
-    """A finished picture: sRGB, upright, free of metadata. Sides in pixels; `data` is the encoded file."""
+class Stage:
+    """A plan with all that was decided about it; `own`: in the file's own colours, with its profile."""
 
-    name: str
+    plan: Plan
     format: Format
-    width: int
-    height: int
-    data: bytes
-
-    @property
-    def content_type(self) -> str:
-        return self.format.content_type
-
-    @property
-    def extension(self) -> str:
-        """Without a dot."""
-        return self.format.extension
+    lossless: bool
+    animated: bool
+    own: bool
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Level:
-    """Pixels to resize from: `image` shows the part `region` of the picture, in pixels of its full size."""
+class Reel:
+    """The resized frames of a stage, one of a still picture, upright and not turned any further."""
 
-    image: Image.Image
-    region: Box
+    stage: Stage
+    frames: Sequence[Image.Image]
+    delays: Sequence[int]
+
+
+class Pillow:
+    """Makes pictures with Pillow alone, which runs wherever Python does."""
 
     @property
-    def scale(self) -> float:
-        return max(self.image.size) / max(sides(self.region))
+    def version(self) -> str:
+        return f"pillow {PIL.__version__}"
+
+    def render(self, task: Task) -> Iterator[Made]:
+        """As Engine says. An animation is read again for each variant that no other one can be made of."""
+        plans = planned(task.wanted, *task.header.upright, trims=_untrimmed(task))
+        trims = {one.variant.trim for one in task.wanted if one.variant.trim is not None}
+        scale = 0.0 if trims else max((plan.scale for plan in plans), default=0.0)
+        with closing(sources(task, scale, animated=False)) as found:
+            first = next(found)
+        with refusing(task.limits):
+            pixels = _seen(first) if needs_pixels(task.wanted) else None
+            boxes = {tolerance: trimmed(first, tolerance) for tolerance in trims}
+            plans = planned(task.wanted, first.width, first.height, trims=boxes, pixels=pixels)
+            stages = _staged(task, first, plans)
+        for stage in stages:
+            frames = task.header.frames if stage.animated else 1
+            bounded(stage.plan, stage.format, task.limits, frames=frames)
+        if any(stage.animated for stage in stages[1:]) and not stages[0].animated:
+            for _ in sources(task, 0.0, animated=True):  # nothing is made of an animation that breaks off
+                pass
+        return self._made(task, first, stages, _marks(stages, task.limits))
+
+    def _made(
+        self, task: Task, first: Source, stages: Sequence[Stage], marks: Mapping[Path, Image.Image]
+    ) -> Iterator[Made]:
+        reels: list[Reel] = []  # what has been made and will be needed, the largest scale first
+        for number, stage in enumerate(stages):
+            plan, variant = stage.plan, stage.plan.wanted.variant
+            source = _best(reels, stage)
+            reel = _from_source(task, first, stage) if source is None else _from_reel(source, stage)
+            best = [_best([*reels, reel], later) for later in stages[number + 1 :]]
+            reels = [one for one in [*reels, reel] if any(one is needed for needed in best)]
+            mark = None if plan.wanted.watermark is None else marks[plan.wanted.watermark]
+            frames = [finished(frame, plan, stage.format, mark) for frame in reel.frames]
+            coding = Coding(
+                format=stage.format,
+                lossless=stage.lossless,
+                exif=exif.kept(first.exif, variant.metadata),
+                profile=first.profile if stage.own else None,
+                delays=reel.delays,
+                plays=first.plays,
+            )
+            data = encoded(frames, variant, coding)
+            yield Made(
+                name=variant.name,
+                format=stage.format,
+                width=plan.canvas[0],
+                height=plan.canvas[1],
+                frames=_count(data) if len(frames) > 1 else 1,
+                data=data,
+                engine=self.version,
+            )
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Source:
-    """The decoded picture as it lay in the file, to be turned upright and brought to sRGB; its sides are upright."""
-
-    format: str
-    width: int
-    height: int
-    orientation: int
-    profile: bytes | None
-    level: Level
+def _untrimmed(task: Task) -> dict[int, Box]:
+    width, height = task.header.upright
+    whole = (0.0, 0.0, float(width), float(height))
+    return {one.variant.trim: whole for one in task.wanted if one.variant.trim is not None}
 
 
-def render(file: Path | BinaryIO, specs: Sequence[VariantSpec], limits: Limits) -> Iterator[Variant]:
-    """Make all variants of a picture from one decode, the largest first, each when it is asked for.
-
-    The file has been read to its end when this returns; of an animation, the first frame counts. The same file and
-    specs give the same bytes. Raises ImageRejected, here and not later, if the file cannot become these variants.
-    """
-    with opened(file, limits) as (image, picture), refusing(limits):
-        plans = planned(specs, picture.width, picture.height)
-        source = decode(image, picture.format, max((plan.scale for plan in plans), default=0.0))
-    plans = planned(specs, source.width, source.height)  # again, as only a decoded PNG has told all of its EXIF
-    formats = [_format(plan.spec, source) for plan in plans]
-    for plan, format_ in zip(plans, formats, strict=True):
-        _bound(plan, format_, limits)
-    return _made(source, plans, formats)
+def _seen(first: Source) -> np.ndarray:
+    return np.asarray(flattened(small(first), WHITE).convert("RGB"))
 
 
-def _made(source: Source, plans: Sequence[Plan], formats: Sequence[Format]) -> Iterator[Variant]:
-    levels: list[Level] = []  # what has been made, upright and in sRGB, the largest scale first
-    for plan, format_ in zip(plans, formats, strict=True):
-        fitting = [level for level in levels if _serves(level, plan)]
-        image = _resized(fitting[-1], plan.crop, plan.size) if fitting else _from_source(source, plan)
-        levels.append(Level(image=image, region=plan.crop))
-        data = _encode(image, format_, plan.spec)
-        yield Variant(name=plan.spec.name, format=format_, width=image.width, height=image.height, data=data)
+def _staged(task: Task, first: Source, plans: Sequence[Plan]) -> list[Stage]:
+    moves = task.header.frames > 1
+    look: np.ndarray | None = None
+    stages = []
+    for plan in plans:
+        variant, lossless = plan.wanted.variant, plan.wanted.variant.lossless
+        if variant.format == "auto":
+            if look is None:
+                shown = small(first)
+                look = np.asarray(shown.convert("RGBA" if shown.mode in ("LA", "RGBA") else "RGB"))
+            format_, picked = auto.chosen(look, animated=moves and variant.animated, size=plan.canvas)
+            lossless = lossless or picked
+        else:
+            format_ = _format(variant.format, first)
+        stages.append(
+            Stage(
+                plan=plan,
+                format=format_,
+                lossless=lossless,
+                animated=moves and variant.animated and format_.animates,
+                own=variant.keep_icc and _can_keep(first, plan, format_),
+            )
+        )
+    return stages
 
 
-def decode(image: ImageFile, format_: str, scale: float) -> Source:
-    """Read all pixels; of a JPEG a half, quarter or eighth as many a side where no variant needs more than `scale`."""
-    size, shrink = image.size, 1.0
-    if format_ == "jpeg" and scale > 0:
-        wanted = (math.ceil(size[0] * scale * CASCADE_RATIO), math.ceil(size[1] * scale * CASCADE_RATIO))
-        if drafted := image.draft(None, wanted):
-            shrink = size[0] / drafted[1][2]
-    image.load()
-    orientation, profile = orientation_of(image), image.info.get("icc_profile")
-    pixels = colours.resizable(image)
-    pixels.info.clear()  # what is not there cannot leak into a variant: comments, GPS, text, profile
-    if format_ == "tiff":
-        size = pixels.size  # Pillow has turned it by now
-    width, height = (size[1], size[0]) if orientation >= 5 else size
-    # A picture decoded smaller is rounded up to whole pixels: its last ones show a little more than there is.
-    region = (0.0, 0.0, pixels.width * shrink, pixels.height * shrink)
-    level = Level(image=pixels, region=region)
-    return Source(format=format_, width=width, height=height, orientation=orientation, profile=profile, level=level)
+def _format(asked: str | None, first: Source) -> Format:
+    if asked is not None:
+        return Format(asked)
+    if first.format in list(Format):
+        return Format(first.format)
+    return Format.PNG if first.format == "bmp" or first.level.image.mode in ("LA", "RGBA") else Format.JPEG
 
 
-def _from_source(source: Source, plan: Plan) -> Image.Image:
-    """Make a variant's pixels from the decoded ones: resized first, since the other steps then have less to do."""
-    size = plan.size if source.orientation < 5 else (plan.size[1], plan.size[0])
-    crop = _as_stored(plan.crop, source)
-    image = colours.srgb(_resized(source.level, crop, size), source.profile)
-    turn = TURNS.get(source.orientation)
-    return image if turn is None else image.transpose(turn)
+def _can_keep(first: Source, plan: Plan, format_: Format) -> bool:
+    """Whether the format can hold the picture's own colours, with nothing in it that has others."""
+    if first.profile is None or plan.wanted.variant.grayscale:
+        return False
+    mode, space = first.level.image.mode, first.profile[16:20]  # ICC.1:2022, 7.2.6
+    match space:
+        case b"RGB ":
+            return mode in ("RGB", "RGBA") and format_ is not Format.GIF
+        case b"GRAY":
+            plain = mode == "L" or (mode == "LA" and format_.has_alpha)
+            return plain and format_ in (Format.JPEG, Format.PNG, Format.TIFF) and not draws(plan)
+        case b"CMYK":
+            return mode == "CMYK" and format_ in (Format.JPEG, Format.TIFF) and not draws(plan)
+        case _:
+            return False
 
 
-def _as_stored(box: Box, source: Source) -> Box:
-    """Where a part of the upright picture lies in the picture as it is stored: `TURNS` the other way."""
-    left, top, right, bottom = box
-    if source.orientation in (2, 3, 6, 7):  # what is left when upright comes from the far end of its axis
-        left, right = source.width - right, source.width - left
-    if source.orientation in (3, 4, 7, 8):
-        top, bottom = source.height - bottom, source.height - top
-    return (top, left, bottom, right) if source.orientation >= 5 else (left, top, right, bottom)
+def _marks(stages: Sequence[Stage], limits: Limits) -> dict[Path, Image.Image]:
+    """The watermarks' pictures, RGBA in sRGB, no larger than what they are laid on."""
+    longest: dict[Path, int] = {}
+    for stage in stages:
+        if (file := stage.plan.wanted.watermark) is not None:
+            longest[file] = max(longest.get(file, 1), *stage.plan.turned)
+    marks = {}
+    for file, most in longest.items():
+        with opened(file, limits) as (image, picture), refusing(limits):
+            source = decode(image, picture.format, 0.0)
+            marks[file] = small(source, most).convert("RGBA")
+    return marks
 
 
-def _resized(level: Level, crop: Box, size: tuple[int, int]) -> Image.Image:
-    """Resize a part of a level. Pillow premultiplies by alpha for it, so that hidden colours do not bleed."""
-    if crop == level.region and size == level.image.size:
-        return level.image
-    left, top, _, _ = level.region
-    width, height = level.image.size
-    across, down = width / sides(level.region)[0], height / sides(level.region)[1]
-    box = (
-        max(0.0, (crop[0] - left) * across),
-        max(0.0, (crop[1] - top) * down),
-        min(float(width), (crop[2] - left) * across),
-        min(float(height), (crop[3] - top) * down),
-    )
-    return level.image.resize(size, Image.Resampling.LANCZOS, box=box)
+def _best(reels: Sequence[Reel], stage: Stage) -> Reel | None:
+    """The smallest of what has been made that this can be made of at no loss."""
+    fitting = [reel for reel in reels if _serves(reel, stage)]
+    return fitting[-1] if fitting else None
 
 
-def _serves(level: Level, plan: Plan) -> bool:
-    """Whether a variant that has been made can be the source of this one at no loss."""
-    inner, outer = plan.crop, level.region
-    if inner == outer and level.image.size == plan.size:
+def _serves(reel: Reel, stage: Stage) -> bool:
+    if (reel.stage.own, reel.stage.animated) != (stage.own, stage.animated):
+        return False
+    inner, outer = stage.plan.crop, reel.stage.plan.crop
+    if inner == outer and reel.stage.plan.size == stage.plan.size:
         return True
     covers = outer[0] <= inner[0] and outer[1] <= inner[1] and outer[2] >= inner[2] and outer[3] >= inner[3]
-    return covers and level.scale >= CASCADE_RATIO * plan.scale
+    return covers and reel.stage.plan.least_scale >= CASCADE_RATIO * stage.plan.scale
 
 
-def _format(spec: VariantSpec, source: Source) -> Format:
-    if spec.format is not None:
-        return spec.format
-    for format_ in Format:
-        if source.format == format_:
-            return format_
-    return Format.PNG if source.level.image.mode in ("LA", "RGBA") else Format.JPEG
+def _from_reel(reel: Reel, stage: Stage) -> Reel:
+    plan, region = stage.plan, reel.stage.plan.crop
+    frames = [_resized(frame, region, plan.crop, plan.size) for frame in reel.frames]
+    return Reel(stage=stage, frames=frames, delays=reel.delays)
 
 
-def _bound(plan: Plan, format_: Format, limits: Limits) -> None:
-    width, height = plan.size
-    if max(width, height) > format_.largest_side:
-        reason = f"{format_.upper()} holds at most {format_.largest_side:,} a side"
-    elif width * height > limits.max_pixels:
-        reason = f"a variant may have at most {limits.max_pixels:,} in all"
-    else:
-        return
-    raise ImageRejected(
-        "image_too_large",
-        f"The variant {plan.spec.name!r} would have {width:,} by {height:,} pixels, and {reason}. "
-        "Ask for a smaller one.",
+def _from_source(task: Task, first: Source, stage: Stage) -> Reel:
+    frames, delays = [], []
+    for source in sources(task, 0.0, animated=True) if stage.animated else [first]:
+        with refusing(task.limits):
+            frames.append(_shown(source, stage))
+        delays.append(source.delay)
+    return Reel(stage=stage, frames=frames, delays=delays)
+
+
+def _shown(source: Source, stage: Stage) -> Image.Image:
+    """Resized first, since the other steps then have less to do."""
+    size = stage.plan.size if source.orientation < 5 else (stage.plan.size[1], stage.plan.size[0])
+    image = _resized(source.level.image, source.level.region, as_stored(stage.plan.crop, source), size)
+    return upright(image if stage.own else srgb(image, source.profile), source.orientation)
+
+
+def _resized(image: Image.Image, region: Box, crop: Box, size: tuple[int, int]) -> Image.Image:
+    """Resize the crop of an image that shows a region. Pillow premultiplies for it, so that hidden colours stay so."""
+    if crop == region and size == image.size:
+        return image
+    across, down = image.width / sides(region)[0], image.height / sides(region)[1]
+    box = (
+        max(0.0, (crop[0] - region[0]) * across),
+        max(0.0, (crop[1] - region[1]) * down),
+        min(float(image.width), (crop[2] - region[0]) * across),
+        min(float(image.height), (crop[3] - region[1]) * down),
     )
+    return image.resize(size, LANCZOS, box=box)
 
 
-def _encode(image: Image.Image, format_: Format, spec: VariantSpec) -> bytes:
-    options: dict[str, Any]
-    match format_:
-        case Format.JPEG:
-            image, options = colours.flattened(image, spec.background), {"quality": spec.quality}
-        case Format.PNG:
-            options = {"compress_level": PNG_LEVEL}
-        case Format.WEBP:
-            options = {"quality": spec.quality}
-    data = BytesIO()
-    image.save(data, format_.upper(), **options)
-    return data.getvalue()
+def _count(data: bytes) -> int:
+    """Frames of an animation that we have written: encoders make one of several that are alike."""
+    with Image.open(BytesIO(data)) as image:
+        return int(getattr(image, "n_frames", 1))

@@ -9,9 +9,10 @@ from typing import BinaryIO
 from storage.model import Json
 from tasks.analysis import ModelUsed
 from tasks.errors import TasksError
-from tasks.images.pictures import Limits
+from tasks.images import blurhash, colors, phash
+from tasks.images.model import Limits
 from tasks.params import Feature
-from tasks.vision import blurhash, codes, colors, decoders, phash, picture, quality, text
+from tasks.vision import codes, decoders, picture, quality, text
 from tasks.vision.manifest import Manifest
 from tasks.vision.model import Tensor
 from tasks.vision.models import Models

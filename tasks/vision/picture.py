@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from tasks.images import colours, pillow
-from tasks.images.pictures import Limits, opened, refusing
+from tasks.images import colours, pillow_decode
+from tasks.images.model import Limits
+from tasks.images.pictures import opened, refusing
 from tasks.vision.manifest import Input
 from tasks.vision.model import Tensor
 
@@ -69,21 +70,21 @@ def read(file: Path | BinaryIO, inputs: Iterable[Input], limits: Limits, *, deta
     with opened(file, limits) as (image, found), refusing(limits):
         factor = _factor(max(_scale(found.width, found.height, wanted) for wanted in (NETWORKS, *inputs)))
         finer = min(factor, _factor(detail / max(found.width, found.height))) if detail else factor
-        source = pillow.decode(image, found.format, 1 / finer / pillow.CASCADE_RATIO)
+        source = pillow_decode.decode(image, found.format, 1 / finer / pillow_decode.CASCADE_RATIO)
         # Both are made of what the decoder gave: averages of averages would be rounded twice.
         small = _upright(source, factor)
         larger = _upright(source, finer) if finer < factor else small
     return Picture(small, larger, source.width, source.height)
 
 
-def _upright(source: pillow.Source, factor: int) -> Image.Image:
+def _upright(source: pillow_decode.Source, factor: int) -> Image.Image:
     """The decoded picture with its sides divided by the factor, as people see it."""
     pixels = source.level.image
     left = round(factor * max(pixels.size) / max(source.width, source.height))
     if left > 1:
         pixels = pixels.reduce(left)
     pixels = colours.flattened(colours.srgb(pixels, source.profile), BACKGROUND)
-    turn = pillow.TURNS.get(source.orientation)
+    turn = pillow_decode.TURNS.get(source.orientation)
     return (pixels if turn is None else pixels.transpose(turn)).convert("RGB")
 
 

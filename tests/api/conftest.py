@@ -23,7 +23,10 @@ from storage.settings import DatabaseSettings
 from storage.tenants import create_key, ensure
 from tests.api.serving import Served, served, settings
 
-TABLES = ("jobs", "steps", "attempts", "events", "idempotency", "unique_keys", "removals", "likenesses")
+TABLES = (
+    *("jobs", "steps", "attempts", "events", "idempotency", "unique_keys", "removals", "likenesses"),
+    *("uploads", "renditions", "job_renditions", "image_keys"),
+)
 Left = Mapping[str, Any]
 
 

@@ -16,7 +16,7 @@ from tests.api.deciding import decide
 from tests.api.working import working
 
 # Longer, by hand: FUZZ_EXAMPLES=300 pytest --timeout=0 tests/api/test_fuzz.py
-EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "20"))
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "10"))
 PAUSE = queues.pause
 
 SUBMITTING = {
@@ -66,8 +66,16 @@ HOOKING = [
         "POST /v1/jobs/{job_id}/deliveries/{delivery_id}/redeliver",
         "POST /v1/webhooks/{webhook_id}/deliveries/{delivery_id}/redeliver",
         "POST /v1/secrets",
+        "POST /v1/uploads",
+        "POST /v1/image-keys",
     )
 ]
+
+TEMPLATING = {
+    "include-name": "PUT /v1/templates/{name}",
+    # Nor where pointers lead, which names ship, and whether every value that is allowed makes a job.
+    "checks": {"positive_data_acceptance": {"expected-statuses": ["2xx", "409", "422"]}},
+}
 
 CONFIG: dict[str, Any] = {
     "seed": 1,
@@ -76,7 +84,7 @@ CONFIG: dict[str, Any] = {
     "continue-on-failure": True,
     "request-timeout": 15.0,
     "max-stream-events": 20,
-    "operations": [SUBMITTING, RETRYING, FINDING, *SCHEDULING, CHANGING, *HOOKING],
+    "operations": [SUBMITTING, RETRYING, FINDING, *SCHEDULING, CHANGING, *HOOKING, TEMPLATING],
 }
 
 

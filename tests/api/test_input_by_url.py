@@ -169,5 +169,8 @@ def test_a_job_without_a_file_is_told_of_both_ways_to_give_one(api: Api) -> None
 def test_the_openapi_document_says_what_an_input_takes(api: Api) -> None:
     schemas = api.acme.get("/openapi.json").json()["components"]["schemas"]
     assert schemas["JobRequest"]["properties"]["input"] == {"$ref": "#/components/schemas/InputRequest"}
-    assert schemas["InputRequest"]["required"] == ["url"]
-    assert set(schemas["InputRequest"]["properties"]) == {"url", "headers", "filename", "max_bytes", "types"}
+    either = [{"$ref": f"#/components/schemas/{name}"} for name in ("InputByUrl", "InputByUpload")]
+    assert schemas["InputRequest"]["oneOf"] == either
+    assert schemas["InputByUpload"]["required"] == ["upload"]
+    assert schemas["InputByUrl"]["required"] == ["url"]
+    assert set(schemas["InputByUrl"]["properties"]) == {"url", "headers", "filename", "max_bytes", "types"}

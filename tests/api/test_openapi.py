@@ -8,7 +8,8 @@ from jsonschema_rs import Draft202012Validator, meta
 
 from api.app import create_app
 from tasks.document import parse
-from tasks.names import TEMPLATES, TENANT_KINDS
+from tasks.names import TENANT_KINDS
+from tasks.templates import SHIPPED
 from tests.api import timetable
 from tests.api.conftest import Api
 from tests.api.serving import settings
@@ -56,7 +57,7 @@ def test_every_answer_but_success_is_a_problem(document: dict[str, Any]) -> None
                 assert list(answer["content"]) == ["application/problem+json"], (name, status)
         assert "503" in operation["responses"] or name == "get /livez"
         assert operation["summary"], name
-        assert operation.get("security") or name in {"get /livez", "get /readyz"}, name
+        assert operation.get("security") or name in {"get /livez", "get /readyz"} or " /i/" in name, name
 
 
 def test_every_kind_and_its_parameters_are_in_it(document: dict[str, Any]) -> None:
@@ -96,7 +97,9 @@ EXAMPLES: list[Any] = [
         }
     },
     {"steps": {"look": {"kind": "image.analyze", "features": ["labels"], "stop_when": "labels.count == 0"}}},
-    *({"template": name} for name in TEMPLATES),
+    {"steps": {"what": {"kind": "image.info", "exif": ["GPSInfo"], "page": 2, "stop_when": "megapixels < 0.3"}}},
+    *({"template": name} for name in SHIPPED),
+    {"template": "responsive@1", "with": {"widths": [320, 640], "quality": 70, "format": "avif"}},
 ]
 
 
@@ -115,9 +118,13 @@ REFUSED: list[Any] = [
     {"steps": {"say": {"kind": "echo"}}, "template": "thumbnails"},
     {"steps": {"say": {"kind": "echo"}}, "priority": "urgent"},
     {"steps": {"say": {"kind": "echo"}}, "colour": 1},
-    {"template": "thumbnail"},
+    {"template": "Thumb nails"},
+    {"template": "thumbnails@0"},
+    {"steps": {"say": {"kind": "echo"}}, "with": {}},
+    {"template": "thumbnails", "with": ["quality"]},
     {"steps": {"look": {"kind": "image.analyze", "features": ["labels", "labels"]}}},
     {"steps": {"look": {"kind": "image.analyze", "features": ["smell"]}}},
+    {"steps": {"what": {"kind": "image.info", "page": 0}}},
     {"steps": {"say": {"kind": "echo", "stop_when": {"code": "x"}}}},
 ]
 
@@ -134,7 +141,7 @@ def test_every_example_in_it_is_valid(document: dict[str, Any]) -> None:
         for example in [schema.get("example"), *schema.get("examples", [])]
         if example is not None
     ]
-    assert ("JobRequest", {"template": "thumbnails"}) in found
+    assert ("JobRequest", {"template": "thumbnails", "with": {"quality": 70}}) in found
     for name, example in found:
         validator(document, name).validate(example)
 
@@ -165,6 +172,18 @@ def test_the_result_of_an_analysis_is_in_it(document: dict[str, Any]) -> None:
     assert {"$ref": "#/components/schemas/Result.image.analyze"} in document["components"]["schemas"]["StepDocument"][
         "properties"
     ]["result"]["anyOf"]
+
+
+def test_the_result_of_an_info_is_in_it(document: dict[str, Any]) -> None:
+    found = validator(document, "Result.image.info")
+    said = {"format": "png", "content_type": "image/png", "bytes": 9, "width": 4, "height": 3, "megapixels": 0.0}
+    said |= {"orientation": 1, "frames": 2, "pages": 1, "animation": {"seconds": 0.2, "loop": None}}
+    said |= {"color_space": "rgb", "bits": 8, "has_alpha": True, "transparent": False, "profile": None}
+    said |= {"exif": {"Make": "Lumen"}, "colors": [], "blurhash": "L", "thumbhash": "3Eg=", "phash": "0" * 16}
+    assert found.is_valid(said)
+    assert not found.is_valid({**said, "width": None})
+    assert not found.is_valid({**said, "smell": []})
+    assert not found.is_valid({**said, "animation": {"seconds": -1, "loop": 0}})
 
 
 def test_schedules_are_valid_by_it(document: dict[str, Any], api: Api) -> None:

@@ -21,7 +21,7 @@ from tests.api.refusing import eventually
 from tests.documents import put_in
 
 ROOT = Path(__file__).parent.parent.parent
-HEAVY = ["celery", "kombu", "PIL", "onnxruntime", "numpy", "redis"]
+HEAVY = ["celery", "kombu", "PIL", "pyvips", "pi_heif", "pypdfium2", "onnxruntime", "numpy", "redis"]
 
 
 def run(env: dict[str, str]) -> subprocess.CompletedProcess[str]:
@@ -54,6 +54,7 @@ BAD = {
     "MAX_UPLOAD_BYTES": ["0", "5G"],
     "MAX_JOB_BYTES": ["1"],
     "BODY_IDLE_SECONDS": ["0", "soon"],
+    "IMAGE_ENGINE": ["magick"],
 }
 
 

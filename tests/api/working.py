@@ -96,7 +96,7 @@ def working(api: Api) -> Iterator[None]:
                     if claim is not None:
                         steps.succeed(tx, claim, {"params": claim.params})
             if not due:
-                stop.wait(0.005)
+                stop.wait(0.05)
 
     with ThreadPoolExecutor(1) as pool:
         done = pool.submit(work)

@@ -19,7 +19,7 @@ import onnxruntime
 import psutil
 from PIL import Image
 
-from tasks.images.pictures import Limits
+from tasks.images.model import Limits
 from tasks.params import Feature
 from tasks.settings import MODELS_DIR
 from tasks.vision.features import Look

@@ -12,7 +12,7 @@ from deploy.local.stack import Running, running_platform
 from tests.sink import Answer, Sink, sink
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def third_party() -> Iterator[Sink]:
     with sink() as state:
         yield state
@@ -27,12 +27,12 @@ def hook(third_party: Sink) -> Sink:
     return third_party
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("platform")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def platform(home: Path, third_party: Sink) -> Iterator[Running]:
     env = {
         **os.environ,

@@ -11,8 +11,10 @@ from alembic.migration import MigrationContext
 from sqlalchemy import create_engine, inspect
 from sqlalchemy.engine import make_url
 
+import storage.image_tables
 import storage.platform_tables
 import storage.schedule_tables
+import storage.template_tables
 import storage.webhook_tables  # noqa: F401 - so do these
 from storage import counts, likenesses
 from storage.database import Database
@@ -87,7 +89,7 @@ def test_migrating_twice_and_at_once_does_no_harm(database_url: str) -> None:
     with ThreadPoolExecutor(3) as pool:
         list(pool.map(upgrade, [database_url] * 3))
     with psycopg.connect(database_url) as connection:
-        assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [("0007",)]
+        assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [("0009",)]
 
 
 def test_what_was_open_before_steps_were_counted_counts(database_url: str) -> None:
@@ -164,6 +166,35 @@ PLANS = {
     ),
     "dead letters": ("SELECT id FROM steps WHERE tenant_id = 't' AND state = 'failed' AND kind = 'k'", "ix_steps_dead"),
     "removals": ("SELECT * FROM removals WHERE due_at <= now() ORDER BY due_at LIMIT 1", "ix_removals_due_at"),
+    "renditions to remove": (
+        "SELECT digest FROM renditions WHERE gone_at <= now() ORDER BY gone_at LIMIT 100",
+        "ix_renditions_gone_at",
+    ),
+    "old renditions": (
+        "SELECT digest FROM renditions WHERE gone_at IS NULL AND used_at < now() LIMIT 100",
+        "ix_renditions_used_at",
+    ),
+    "renditions of a job": (
+        "SELECT digest FROM job_renditions WHERE tenant_id = 't' AND job_id = 'j'",
+        "ix_job_renditions_tenant_id_job_id",
+    ),
+    "jobs of a rendition": (
+        "SELECT job_id FROM job_renditions WHERE tenant_id = 't' AND digest = 'd'",
+        "pk_job_renditions",
+    ),
+    "expired uploads": (
+        "SELECT id FROM uploads WHERE expires_at <= now() ORDER BY expires_at LIMIT 100",
+        "ix_uploads_expires_at",
+    ),
+    "newest uploads": (
+        "SELECT * FROM uploads WHERE tenant_id = 't' AND id < 'u' ORDER BY id DESC LIMIT 20",
+        "pk_uploads",
+    ),
+    "newest version of a template": (
+        "SELECT * FROM templates WHERE tenant_id = 't' AND name = 'n' ORDER BY version DESC LIMIT 1",
+        "pk_templates",
+    ),
+    "image key": ("SELECT * FROM image_keys WHERE id = 'k'", "ix_image_keys_id"),
     "unique keys of a job": (
         "DELETE FROM unique_keys WHERE tenant_id = 't' AND job_id = 'j'",
         "ix_unique_keys_tenant_id_job_id",

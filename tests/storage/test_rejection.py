@@ -78,7 +78,7 @@ def test_a_step_that_runs_beside_is_stopped_and_its_outputs_go(
     found = now(database, tenant, job)
     assert (found.state, found.error) == (JobState.FAILED, WHY)
     [removal] = planned_removals(database)
-    assert (removal.job_id, removal.outputs_only) == (job.id, True)
+    assert (removal.owner_id, removal.outputs_only) == (job.id, True)
 
 
 def test_outputs_of_steps_that_were_done_before_are_forgotten(

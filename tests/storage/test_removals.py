@@ -37,7 +37,7 @@ def take_next(database: Database) -> Removal | None:
 
 
 def of(tenant: TenantId, job_id: JobId, *, outputs_only: bool = False, stands: bool = False) -> Removal:
-    return Removal(tenant_id=tenant, job_id=job_id, outputs_only=outputs_only, stands=stands)
+    return Removal(tenant_id=tenant, owner_id=job_id, outputs_only=outputs_only, stands=stands)
 
 
 def test_a_removal_waits_until_it_is_due_and_the_sooner_time_counts(database: Database, tenant: TenantId) -> None:
@@ -79,8 +79,8 @@ def test_a_removal_is_gone_when_it_is_done_and_comes_again_when_it_is_put_off(
 def test_all_of_a_job_and_its_outputs_are_two_removals(database: Database, tenant: TenantId) -> None:
     job_id = new_job_id()
     everything, outputs = of(tenant, job_id), of(tenant, job_id, outputs_only=True)
-    assert everything.prefix == job_prefix(tenant, job_id)
-    assert outputs.prefix == outputs_prefix(tenant, job_id)
+    assert everything.place == job_prefix(tenant, job_id)
+    assert outputs.place == outputs_prefix(tenant, job_id)
     with database.begin(tenant) as tx:
         removals.plan(tx, job_id)
         removals.plan(tx, job_id, outputs_only=True)

@@ -135,7 +135,7 @@ def test_nothing_of_a_deleted_job_stays_and_its_objects_are_given_to_removal(
     age(database, days=8)
     assert sweep(database) == 1
     assert set(rows_left(database).values()) == {0}
-    assert removals_due(database) == [Removal(tenant_id=tenant, job_id=job.id, outputs_only=False, stands=False)]
+    assert removals_due(database) == [Removal(tenant_id=tenant, owner_id=job.id, outputs_only=False, stands=False)]
 
 
 def test_a_job_that_runs_waits_or_is_being_stopped_is_never_deleted(database: Database, tenant: TenantId) -> None:

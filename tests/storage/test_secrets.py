@@ -141,7 +141,7 @@ def test_all_that_older_keys_sealed_is_sealed_with_the_current_one(
     hooks = [(owner, hook(database, owner, BEFORE)) for owner in (tenant, other)]
     done = reseal(database_url, SECRET_KEY=NEW, SECRET_KEY_FALLBACKS=OLD)
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == "secrets sealed anew: 3\nwebhooks sealed anew: 2\n"
+    assert done.stdout == "secrets sealed anew: 3\nwebhooks sealed anew: 2\nimage keys sealed anew: 0\n"
     assert key_ids(database) == {AFTER.current_id}
     assert opened(database, tenant, AFTER, "crm", "erp") == {"crm": "tok", "erp": "kot"}
     assert opened(database, other, AFTER, "crm", "done") == {"crm": "theirs", "done": "already"}
@@ -160,7 +160,10 @@ def test_what_cannot_be_opened_is_named_and_left(
     gone = hook(database, other, lost)
     hook(database, other, BEFORE)
     done = reseal(database_url, SECRET_KEY=NEW, SECRET_KEY_FALLBACKS=OLD)
-    assert (done.returncode, done.stdout) == (1, "secrets sealed anew: 2\nwebhooks sealed anew: 1\n")
+    assert (done.returncode, done.stdout) == (
+        1,
+        "secrets sealed anew: 2\nwebhooks sealed anew: 1\nimage keys sealed anew: 0\n",
+    )
     first, second = done.stderr.splitlines()
     assert first.startswith(f"error: {tenant}/secrets/b: ")
     assert second.startswith(f"error: {other}/webhooks/{gone}: ")

@@ -57,7 +57,7 @@ def window(zone: str, first: datetime, hours: int) -> Window:
     """The hours from `first` on, which is UTC."""
     place, begin = ZoneInfo(zone), int(first.timestamp())
     instants = np.arange(begin, begin + hours * 3600, dtype=np.int64)
-    walls = np.array([_wall(second, place) for second in instants.tolist()], dtype=np.int64)
+    walls = np.concatenate([_walls(hour, place) for hour in instants.reshape(hours, 3600)])
     shown, where = np.unique(walls, return_index=True)
     return Window(
         zone=place,
@@ -93,11 +93,18 @@ def _by_wall_clock(fields: list[str], seen: Window) -> Seconds:
     return np.array(sorted(found), dtype=np.int64)
 
 
-def _wall(second: int, zone: ZoneInfo) -> int:
-    moment = datetime.fromtimestamp(second, UTC)
-    offset = moment.astimezone(zone).utcoffset()
+def _walls(hour: Seconds, zone: ZoneInfo) -> Seconds:
+    """What the clock shows at each second of an hour; no zone changes its clocks twice within one."""
+    first, last = (_offset(int(hour[at]), zone) for at in (0, -1))
+    if first == last:
+        return hour + first
+    return np.array([second + _offset(second, zone) for second in hour.tolist()], dtype=np.int64)
+
+
+def _offset(second: int, zone: ZoneInfo) -> int:
+    offset = datetime.fromtimestamp(second, UTC).astimezone(zone).utcoffset()
     assert offset is not None
-    return second + offset // timedelta(seconds=1)
+    return offset // timedelta(seconds=1)
 
 
 def _clock(walls: Seconds) -> Clock:

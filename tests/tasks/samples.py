@@ -92,8 +92,13 @@ def rgb_profile() -> bytes:
         b"gXYZ": (0.20528, 0.62567, 0.06087),
         b"bXYZ": (0.14919, 0.06322, 0.74457),
     }
+    return matrix_profile(primaries, 2.2)
+
+
+def matrix_profile(primaries: dict[bytes, tuple[float, float, float]], gamma: float) -> bytes:
+    """An ICC profile of a screen, by its primaries in XYZ (D50). Format: ICC.1:2001-04."""
     tags = {name: _xyz(values) for name, values in primaries.items()}
-    tags |= dict.fromkeys((b"rTRC", b"gTRC", b"bTRC"), _gamma(2.2))
+    tags |= dict.fromkeys((b"rTRC", b"gTRC", b"bTRC"), _gamma(gamma))
     return _profile(b"mntr", b"RGB ", b"XYZ ", tags)
 
 

@@ -78,8 +78,8 @@ FLAWED: dict[str, tuple[Any, str, str]] = {
         "/steps/a/sleep_seconds",
         "less than or equal to 300",
     ),
-    "variant without a size": (
-        step(kind="image.resize", variants=[{"name": "s"}]),
+    "variant without a size that it needs": (
+        step(kind="image.resize", variants=[{"name": "s", "fit": "outside"}]),
         "/steps/a/variants/0",
         "width, height",
     ),

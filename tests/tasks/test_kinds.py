@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from storage import events, jobs, removals
-from storage.keys import input_key, output_key
+from storage.keys import input_key, key_of_output
 from storage.model import Job, JobInput, Step, StepState, TenantId, new_job_id
 from tasks import base
 from tasks.document import parse
@@ -57,7 +57,7 @@ def test_a_photograph_becomes_its_variants(process: Process, tenant: TenantId, p
     sizes = {output["name"]: (output["width"], output["height"]) for output in step.result["outputs"]}
     assert sizes == {"small": (320, 214), "medium": (640, 427), "large": (640, 427)}
     for output in step.result["outputs"]:
-        data = process.objects.read(output_key(tenant, job.id, step.id, 1, output["name"]), 10**7)
+        data = process.objects.read(key_of_output(tenant, job.id, step.id, 1, output), 10**7)
         with Image.open(BytesIO(data)) as image:
             assert (image.width, image.height) == (output["width"], output["height"])
             assert image.get_format_mimetype() == output["content_type"]

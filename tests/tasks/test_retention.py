@@ -5,8 +5,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from storage import firings, idempotency, jobs, retention_settings
+from storage import firings, idempotency, jobs, renditions, retention_settings, uploads
 from storage.errors import ConfigurationError
+from storage.image_model import Digest, NewUpload, new_upload_id
 from storage.model import Job, JobState, TenantId, new_job_id
 from storage.schedule_model import NewFiring, Outcome
 from tasks import base, document, retention
@@ -103,3 +104,46 @@ def test_days_by_state() -> None:
 def test_days_that_are_none(raw: str) -> None:
     with pytest.raises(ConfigurationError, match=r"^RETENTION_DAYS"):
         retention_settings.from_env({"RETENTION_DAYS": raw})
+
+
+def test_it_forgets_uploads_that_have_expired_and_pictures_that_nobody_has(process: Process, tenant: TenantId) -> None:
+    digests = [Digest(character * 64) for character in "abc"]
+    with process.database.begin(tenant) as tx:
+        for seconds in (60.0, None):
+            upload_id = new_upload_id()
+            uploads.expect(tx, upload_id, due_in_seconds=60)
+            new = NewUpload(
+                id=upload_id,
+                filename="a.png",
+                content_type="image/png",
+                bytes=3,
+                sha256=digests[0],
+                expires_in_seconds=seconds,
+            )
+            uploads.insert(tx, new)
+        tx.sql("UPDATE uploads SET expires_at = expires_at - interval '2 minutes' WHERE tenant_id = %(tenant)s")
+        job = put_in(process.database, tenant)
+        renditions.begin(tx, job.id, digests[:1])
+        tx.sql("INSERT INTO renditions (tenant_id, digest, made_at) VALUES (%(tenant)s, %(a)s, now())", a=digests[1])
+        tx.sql("UPDATE renditions SET used_at = used_at - interval '8 days' WHERE tenant_id = %(tenant)s")
+        tx.sql("INSERT INTO renditions (tenant_id, digest, made_at) VALUES (%(tenant)s, %(a)s, now())", a=digests[2])
+    deleted = clean(process, tenant).steps[0].result["deleted"]
+    assert {what: count for what, count in deleted.items() if count} == {"uploads": 1, "renditions": 1}
+    with process.database.platform_read() as platform:
+        gone = platform.sql("SELECT digest FROM renditions WHERE gone_at IS NOT NULL").scalars().all()
+    assert gone == [digests[1]]
+    here = replace(process, settings=replace(process.settings, rendition_days=0))
+    deleted = clean(here, tenant).steps[0].result["deleted"]
+    assert deleted["renditions"] == 1, "where nothing is shared, nothing is kept"
+
+
+def test_days_of_pictures() -> None:
+    assert retention_settings.rendition_days({}) == 7
+    assert retention_settings.rendition_days({"RENDITION_DAYS": "0.5"}) == 0.5
+    assert retention_settings.rendition_days({"RENDITION_DAYS": "0"}) == 0
+
+
+@pytest.mark.parametrize("raw", ["-1", "nan", "many", "4000", "7 days"])
+def test_days_of_pictures_that_are_none(raw: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"^RENDITION_DAYS"):
+        retention_settings.rendition_days({"RENDITION_DAYS": raw})

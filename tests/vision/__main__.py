@@ -6,4 +6,5 @@ from tests.vision import accuracy
 from tests.vision.photographs import cache, fetched
 
 if __name__ == "__main__":
-    print(accuracy.report(accuracy.scores(fetched(cache()), Models(MODELS_DIR))))
+    found, models = fetched(cache()), Models(MODELS_DIR)
+    print(accuracy.report(accuracy.scores(found, models, accuracy.texts(found, models))))

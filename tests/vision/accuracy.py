@@ -1,10 +1,10 @@
 """How often each feature is right on the photographs of the table: what a person saw against what the platform says."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tasks.images.pictures import Limits
+from tasks.images.model import Limits
 from tasks.params import Feature
 from tasks.vision.features import Look
 from tasks.vision.models import Models
@@ -27,9 +27,15 @@ class Score:
     said: str
 
 
-def scores(photographs: Sequence[Photograph], models: Models) -> list[Score]:
-    """Look at every photograph and compare."""
-    return [score for photograph in photographs for score in _of(photograph, models)]
+def texts(photographs: Sequence[Photograph], models: Models) -> dict[str, Any]:
+    """What is read in each photograph that has text, by its name."""
+    looks = {one.name: Look(one.path, [Feature.TEXT], models, Limits()) for one in photographs if one.text}
+    return {name: look.answer(Feature.TEXT)[0] for name, look in looks.items()}
+
+
+def scores(photographs: Sequence[Photograph], models: Models, written: Mapping[str, Any]) -> list[Score]:
+    """Look at every photograph and compare; `written` are their texts."""
+    return [score for photograph in photographs for score in _of(photograph, models, written)]
 
 
 def share(found: Sequence[Score], feature: str) -> float:
@@ -48,9 +54,8 @@ def report(found: Sequence[Score]) -> str:
     return "\n".join(lines)
 
 
-def _of(photograph: Photograph, models: Models) -> Iterator[Score]:
+def _of(photograph: Photograph, models: Models, written: Mapping[str, Any]) -> Iterator[Score]:
     features = [Feature.LABELS, Feature.OBJECTS, Feature.FACES, Feature.CODES]
-    features += [Feature.TEXT] if photograph.text else []
     look = Look(photograph.path, features, models, Limits())
     told: dict[Feature, Any] = {feature: look.answer(feature)[0] for feature in features}
 
@@ -72,7 +77,7 @@ def _of(photograph: Photograph, models: Models) -> Iterator[Score]:
         read = [code["text"] for code in told[Feature.CODES]]
         yield claim("codes", content in read, read)
     if photograph.text:
-        page = "\n".join(line["text"] for line in told[Feature.TEXT])
+        page = "\n".join(line["text"] for line in written[photograph.name])
         right = len(photograph.text) - distance(page, photograph.text)
         yield Score(
             feature="text, characters",

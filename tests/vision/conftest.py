@@ -2,11 +2,13 @@
 
 import os
 from collections.abc import Mapping
+from typing import Any
 
 import pytest
 
 from tasks.settings import MODELS_DIR
 from tasks.vision.models import Models
+from tests.vision import accuracy
 from tests.vision.photographs import IndexAway, Photograph, cache, fetched
 
 
@@ -24,3 +26,9 @@ def photographs() -> Mapping[str, Photograph]:
 @pytest.fixture(scope="session")
 def models() -> Models:
     return Models(MODELS_DIR)
+
+
+@pytest.fixture(scope="session")
+def texts(photographs: Mapping[str, Photograph], models: Models) -> Mapping[str, Any]:
+    """What is read in the photographs that have text, by their names; to read takes a second each."""
+    return accuracy.texts([*photographs.values()], models)

@@ -1,6 +1,7 @@
 """The accuracy that we promise, on real photographs that a person has described."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pytest
 
@@ -22,9 +23,9 @@ BARS = {
 
 
 @pytest.fixture(scope="module")
-def scores(photographs: Mapping[str, Photograph], models: Models) -> Sequence[Score]:
+def scores(photographs: Mapping[str, Photograph], models: Models, texts: Mapping[str, Any]) -> Sequence[Score]:
     assert len(photographs) >= 60
-    return accuracy.scores(list(photographs.values()), models)
+    return accuracy.scores(list(photographs.values()), models, texts)
 
 
 @pytest.mark.parametrize("feature", BARS)

@@ -1,14 +1,16 @@
 import struct
 from io import BytesIO
 from itertools import pairwise
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from PIL import Image, ImageCms
 
 from tasks.images import colours
-from tasks.images.pictures import ImageRejected, Limits
-from tasks.images.pillow import render
-from tasks.images.plan import Format, VariantSpec
+from tasks.images.model import ImageRejected
+from tasks.images.pillow import Pillow
+from tests.contracts.engines import Bench
 from tests.tasks.samples import (
     BLUE,
     RED,
@@ -30,7 +32,8 @@ MUTED = (180, 90, 60)  # well within sRGB
 
 def shown(data: bytes, width: int | None = None) -> Image.Image:
     """What a PNG variant of the file shows."""
-    return decoded(next(render(BytesIO(data), [VariantSpec(name="a", width=width, format=Format.PNG)], Limits())).data)
+    with TemporaryDirectory() as folder:
+        return Bench(engine=Pillow(), folder=Path(folder)).shown(data, width=width)
 
 
 def ramp(mode: str) -> Image.Image:

@@ -1,258 +1,174 @@
+"""What is Pillow's alone; what all engines promise stands in tests/contracts/test_engines*.py."""
+
 import struct
 import zlib
 from io import BytesIO
-from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
-from PIL import Image, PngImagePlugin
+from PIL import Image
 
-from tasks.images.pictures import ImageRejected, Limits, inspect
-from tasks.images.pillow import Variant, render
-from tasks.images.plan import Fit, Format, VariantSpec
-from tests.tasks.samples import (
-    BLUE,
-    GREEN,
-    PHOTOS,
-    RED,
-    YELLOW,
-    corners,
-    decoded,
-    encoded,
-    near,
-    one_of_each,
-    painted,
-    psnr,
-)
+from tasks.images import headers
+from tasks.images.model import Format, ImageRejected, Limits, Task
+from tasks.images.pillow import Pillow
+from tasks.images.pillow_png import interlaced
+from tests.contracts.engines import UPLOAD, Bench
+from tests.tasks.samples import decoded, encoded, grey_profile, one_of_each, painted, psnr, rgb_profile, veiled
 
-LIMITS = Limits()
-LANCZOS = Image.Resampling.LANCZOS
 ORIENTATION = 0x0112
-# What a camera does for each orientation: it stores the upright picture turned like this.
-STORED_AS = {
-    1: None,
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_90,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_270,
-}
 
 
-def made(data: bytes, *specs: VariantSpec, limits: Limits = LIMITS) -> dict[str, Variant]:
-    return {variant.name: variant for variant in render(BytesIO(data), specs, limits)}
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(engine=Pillow(), folder=tmp_path)
 
 
-def only(data: bytes, **spec: object) -> Variant:
-    return made(data, VariantSpec(name="only", **spec))["only"]  # type: ignore[arg-type]  # one spec's fields, as given
+def film(count: int, size: tuple[int, int] = (40, 30)) -> bytes:
+    frames = [painted(*size).rotate(90 * number) for number in range(count)]
+    return encoded(frames[0], "GIF", save_all=True, append_images=frames[1:], duration=40)
 
 
-def turned(upright: Image.Image, orientation: int, format_: str, **options: object) -> bytes:
-    exif = Image.Exif()
-    exif[ORIENTATION] = orientation
-    how = STORED_AS[orientation]
-    return encoded(upright if how is None else upright.transpose(how), format_, exif=exif, **options)
+def noise(width: int, height: int) -> Image.Image:
+    return Image.fromarray(np.random.default_rng(7).integers(0, 256, (height, width, 3), np.uint8))
 
 
-def corner_colours(image: Image.Image) -> list[object]:
-    right, low = image.width - 1, image.height - 1
-    return [image.convert("RGB").getpixel(place) for place in ((0, 0), (right, 0), (0, low), (right, low))]
-
-
-@pytest.mark.parametrize("orientation", range(1, 9))
-@pytest.mark.parametrize("format_", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF"])
-def test_every_orientation_is_applied_and_gone(format_: str, orientation: int) -> None:
-    data = turned(corners(60, 40), orientation, format_, quality=95)
-
-    picture = inspect(BytesIO(data), LIMITS)
-    variants = made(
-        data,
-        VariantSpec(name="whole"),
-        VariantSpec(name="smaller", width=31),
-        VariantSpec(name="cover", width=12, height=16, fit=Fit.COVER),
-    )
-
-    assert (picture.width, picture.height) == (60, 40)
-    sizes = {name: (variant.width, variant.height) for name, variant in variants.items()}
-    assert sizes == {"whole": (60, 40), "smaller": (31, 21), "cover": (12, 16)}
-    for variant in variants.values():
-        image = decoded(variant.data)
-        assert image.size == (variant.width, variant.height)
-        assert image.getexif().get(ORIENTATION) is None
-        for found, wanted in zip(corner_colours(image), (RED, GREEN, BLUE, YELLOW), strict=True):
-            assert near(found, wanted, 40)
-
-
-@pytest.mark.parametrize("orientation", [1, 6])
-def test_a_jpeg_decoded_at_a_fraction_keeps_size_and_corners(orientation: int) -> None:
-    data = turned(corners(1203, 801), orientation, "JPEG", quality=95)
-
-    variant = only(data, width=100)
-
-    assert (variant.width, variant.height) == (100, 67)
-    for found, wanted in zip(corner_colours(decoded(variant.data)), (RED, GREEN, BLUE, YELLOW), strict=True):
-        assert near(found, wanted, 25)
-
-
-def test_an_orientation_behind_the_pixels_of_a_png_is_applied() -> None:
+def test_an_orientation_behind_the_pixels_of_a_png_is_applied(bench: Bench) -> None:
     exif = Image.Exif()
     exif[ORIENTATION] = 6
     block = b"eXIf" + exif.tobytes()[6:]
     chunk = struct.pack(">I", len(block) - 4) + block + struct.pack(">I", zlib.crc32(block))
-    data = encoded(corners().transpose(Image.Transpose.ROTATE_90), "PNG")
-    data = data[:-12] + chunk + data[-12:]  # before the end, as exiftool writes it
+    data = encoded(painted(40, 60), "PNG")
 
-    variant = only(data)
+    made = bench.one(data[:-12] + chunk + data[-12:])  # before the end, as exiftool writes it
 
-    assert (variant.width, variant.height) == (60, 40)
-
-
-@pytest.mark.parametrize("format_", list(Format))
-def test_no_metadata_survives(format_: Format) -> None:
-    exif = Image.Exif()
-    exif[0x010F] = "SECRETMAKER"
-    exif.get_ifd(0x8825)[29] = "2011:11:11SECRETGPS"
-    text = PngImagePlugin.PngInfo()
-    text.add_text("Comment", "SECRETTEXT")
-    text.add_itxt("XML:com.adobe.xmp", "<SECRETXMP/>")
-    sources = [
-        encoded(painted(), "JPEG", exif=exif, comment=b"SECRETCOMMENT", xmp=b"<SECRETXMP/>"),
-        encoded(painted(), "PNG", exif=exif, pnginfo=text),
-        encoded(painted(), "WEBP", exif=exif, xmp=b"<SECRETXMP/>"),
-        encoded(painted(), "TIFF", exif=exif, description="SECRETDESCRIPTION"),
-        encoded(painted(), "GIF", comment=b"SECRETCOMMENT"),
-        encoded(painted(), "AVIF", exif=exif, xmp=b"<SECRETXMP/>"),
-    ]
-    for source in sources:
-        assert b"SECRET" in source
-        for variant in made(source, VariantSpec(name="a", format=format_), VariantSpec(name="b", width=9)).values():
-            assert b"SECRET" not in variant.data
-            assert not any(mark in variant.data for mark in (b"Exif", b"EXIF", b"eXIf", b"ICC", b"iCCP", b"xmp"))
-
-
-@pytest.mark.parametrize("name", [name for name in one_of_each() if "animated" in name])
-def test_an_animation_gives_its_first_frame(name: str) -> None:
-    data = one_of_each()[name]
-
-    assert inspect(BytesIO(data), LIMITS).frames == 2
-    assert psnr(decoded(only(data, format=Format.PNG).data).convert("RGB"), painted()) > 30
-
-
-@pytest.mark.parametrize("photo", sorted(path.name for path in PHOTOS.iterdir() if path.suffix in (".png", ".jpg")))
-def test_variants_look_like_ones_made_straight_from_the_photograph(photo: str) -> None:
-    whole = Image.open(PHOTOS / photo).convert("RGB")
-    data = encoded(whole, "JPEG", quality=95)
-    straight = decoded(data)
-    widths = (400, 250, 199, 120, 60, 24)  # from the whole, from one another, and below 112 alone from half the pixels
-
-    for specs in ([VariantSpec(name=str(w), width=w, format=Format.PNG) for w in widths], []):
-        for width in widths:
-            variant = made(data, *specs)[str(width)] if specs else only(data, width=width, format=Format.PNG)
-            wanted = straight.resize((variant.width, variant.height), LANCZOS)
-            assert psnr(decoded(variant.data), wanted) >= 35, (width, specs)
-
-
-def test_the_largest_comes_first_and_each_only_when_it_is_taken() -> None:
-    file = BytesIO(encoded(painted(400, 300), "PNG"))
-    widths = (50, 400, 120, 200)
-    variants = render(file, [VariantSpec(name=str(w), width=w) for w in widths], LIMITS)
-    file.close()  # everything has been read
-
-    assert next(variants).name == "400"
-    assert [variant.name for variant in variants] == ["200", "120", "50"]
-
-
-def test_a_file_object_stays_open_and_may_stand_anywhere() -> None:
-    for name, data in one_of_each().items():
-        file = BytesIO(data)
-        file.seek(0, 2)
-        assert len(list(render(file, [VariantSpec(name="a")], LIMITS))) == 1, name
-        assert not file.closed
+    assert (made.width, made.height) == (60, 40)
 
 
 def test_a_path_is_read_whatever_its_name_says(tmp_path: Path) -> None:
     for name, data in one_of_each().items():
         lie = tmp_path / ("lie.gif" if name.startswith("jpeg") else "lie.jpg")
         lie.write_bytes(data)
-        assert inspect(lie, LIMITS).format == name.split()[0]
-        assert [(v.width, v.height) for v in render(lie, [VariantSpec(name="a")], LIMITS)] == [(61, 47)]
+        header = headers.read(lie, Limits())
+        bench = Bench(engine=Pillow(), folder=tmp_path)
+        [made] = Pillow().render(Task(file=lie, header=header, wanted=bench.task(data, {}).wanted))
+        assert (made.width, made.height) == (61, 47)
+        assert made.format == {"bmp": "png"}.get(name.split()[0], name.split()[0])
 
 
-def test_the_same_file_gives_the_same_bytes() -> None:
-    specs = [VariantSpec(name=f, width=40, format=f) for f in Format]
-    for data in one_of_each().values():
-        assert made(data, *specs) == made(data, *specs)
+def test_the_file_is_not_needed_any_more_once_it_has_been_read(bench: Bench) -> None:
+    made = bench.engine.render(bench.task(encoded(painted(400, 300), "PNG"), {"width": 300}, {"width": 20}))
+    (bench.folder / "picture").unlink()
+
+    assert [one.width for one in made] == [300, 20]
 
 
-def test_without_a_format_ours_are_kept_and_others_chosen_by_transparency() -> None:
-    kept = {f: only(encoded(painted(), f)).format for f in ("JPEG", "PNG", "WEBP")}
-    opaque = {f: only(encoded(painted(), f)).format for f in ("GIF", "TIFF", "BMP", "AVIF")}
-    transparent = {f: only(encoded(Image.new("RGBA", (8, 8)), f)).format for f in ("GIF", "TIFF", "AVIF")}
-    hiding_nothing = painted().convert("RGBA")
+def test_smaller_ones_are_made_of_larger_ones_only_where_nothing_is_lost(bench: Bench) -> None:
+    data = encoded(noise(256, 192), "PNG")
+    alone = bench.shown(data, width=100)
 
-    assert list(kept.values()) == [Format.JPEG, Format.PNG, Format.WEBP]
-    assert set(opaque.values()) == {Format.JPEG}
-    assert set(transparent.values()) == {Format.PNG}
-    assert only(encoded(hiding_nothing, "TIFF")).format is Format.JPEG
+    near, far = bench.all(data, {"width": 100, "format": "png"}, {"width": 199, "format": "png"})
+    cascaded = bench.all(data, {"width": 100, "format": "png"}, {"width": 230, "format": "png"})[0]
 
-
-def test_a_variant_names_its_format() -> None:
-    found = [(v.content_type, v.extension) for f in Format for v in [only(one_of_each()["png"], format=f)]]
-
-    assert found == [("image/jpeg", "jpg"), ("image/png", "png"), ("image/webp", "webp")]
-    for f in Format:
-        assert decoded(only(one_of_each()["png"], format=f).data).format == f.upper()
+    assert near.data == bench.one(data, width=100, format="png").data
+    assert far.width == 199
+    assert cascaded.data != near.data
+    assert psnr(decoded(cascaded.data), alone) > 30
 
 
-def test_quality_changes_the_size() -> None:
-    for format_ in (Format.JPEG, Format.WEBP):
-        sizes = [len(only(one_of_each()["png"], format=format_, quality=q).data) for q in (20, 60, 95)]
-        assert all(less < more for less, more in pairwise(sizes))
+def test_an_animation_that_breaks_off_makes_nothing(bench: Bench) -> None:
+    data = film(6)
+    wanted: list[dict[str, Any]] = [{"format": "png"}, {"width": 20, "format": "webp"}]
+
+    for cut in (len(data) // 2, len(data) * 4 // 5):
+        task = bench.task(data, *wanted)
+        task.file.write_bytes(data[:cut])
+        with pytest.raises(ImageRejected):
+            next(iter(bench.engine.render(task)))
+        still, moving = bench.engine.render(
+            Task(file=task.file, header=task.header, wanted=task.wanted, allow_truncated=True)
+        )
+        assert still.frames == 1
+        assert 1 <= moving.frames <= 6
 
 
-def test_transparent_pictures_stand_on_the_background_in_jpeg() -> None:
-    data = encoded(Image.new("RGBA", (8, 8), (255, 0, 0, 0)), "PNG")
+def test_the_frames_of_all_sizes_are_the_same(bench: Bench) -> None:
+    whole, half, third = bench.all(film(5), {}, {"width": 20}, {"width": 13, "format": "webp", "lossless": True})
 
-    assert near(decoded(only(data, format=Format.JPEG).data).getpixel((4, 4)), (255, 255, 255), 2)
-    assert near(
-        decoded(only(data, format=Format.JPEG, background="#204060").data).getpixel((4, 4)), (0x20, 0x40, 0x60), 3
-    )
-
-
-def test_colours_that_transparency_hides_do_not_bleed() -> None:
-    image = Image.new("RGBA", (64, 64), (255, 0, 0, 0))
-    image.paste((0, 0, 255, 255), (0, 0, 32, 64))
-
-    small = decoded(only(encoded(image, "PNG"), width=7).data)
-
-    assert small.mode == "RGBA"
-    edge = small.getpixel((3, 3))
-    assert near(edge, (0, 0, 255, edge[3]), 2)  # type: ignore[index]  # RGBA pixels are tuples
-    assert 0 < edge[3] < 255  # type: ignore[index]
+    assert (whole.frames, half.frames, third.frames) == (5, 5, 5)
+    with Image.open(BytesIO(third.data)) as image:
+        for number in range(5):
+            image.seek(number)
+            wanted = painted(40, 30).rotate(90 * number).resize((13, 10), Image.Resampling.LANCZOS)
+            assert psnr(image.convert("RGB"), wanted) > 22
 
 
-def test_a_cover_shows_the_centre() -> None:
-    image = Image.new("RGB", (300, 100), RED)
-    image.paste(GREEN, (100, 0, 200, 100))
+def test_frames_that_are_alike_are_counted_as_they_were_written(bench: Bench) -> None:
+    frames = [painted(), painted(), painted().rotate(180)]
+    data = encoded(frames[0], "WEBP", save_all=True, append_images=frames[1:], duration=[40, 50, 60], lossless=True)
 
-    for width, height in ((100, 100), (40, 40), (20, 20)):
-        variant = only(encoded(image, "PNG"), width=width, height=height, fit=Fit.COVER)
-        assert all(near(colour, GREEN, 30) for colour in corner_colours(decoded(variant.data)))
+    made = bench.one(data, format="gif")
 
-
-def test_a_side_that_the_format_cannot_hold_is_refused_by_name() -> None:
-    data = encoded(Image.new("L", (1, 17_000)), "PNG")
-
-    with pytest.raises(ImageRejected, match="'only' would have 1 by 17,000 pixels, and WEBP holds") as caught:
-        only(data, format=Format.WEBP)
-    assert caught.value.code == "image_too_large"
-    assert only(data, format=Format.JPEG).height == 17_000
+    assert made.frames == getattr(decoded(made.data), "n_frames", 1)
 
 
-def test_enlarging_without_end_is_refused() -> None:
-    data = encoded(Image.new("L", (1, 5_000)), "PNG")
+def test_the_frames_of_what_is_made_are_bounded_together(bench: Bench) -> None:
+    small = Bench(engine=Pillow(), folder=bench.folder, limits=Limits(max_output_pixels=3_000))
 
-    with pytest.raises(ImageRejected, match="at most 1,000,000 in all"):
-        made(data, VariantSpec(name="a", width=300, enlarge=True), limits=Limits(max_pixels=1_000_000))
+    with pytest.raises(ImageRejected, match="its 4 frames together"):
+        small.one(film(4))
+    assert small.one(film(4), animated=False).frames == 1
+
+
+def test_no_field_of_a_tiff_is_handed_on(bench: Bench) -> None:
+    data = encoded(painted(), "TIFF", description="SECRET", software="SECRET", dpi=(300, 300), artist="SECRET")
+
+    for format_ in Format:
+        assert b"SECRET" not in bench.one(data, format=format_.value).data
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 9), (9, 1), (2, 3), (5, 5), (8, 8), (17, 13)])
+def test_interlaced_png_is_read_back_whatever_its_size(size: tuple[int, int]) -> None:
+    for mode in ("L", "LA", "RGB", "RGBA"):
+        image = veiled(*size).convert(mode)
+
+        data = interlaced(image, 6, None, rgb_profile())
+
+        found = decoded(data)
+        assert found.info["interlace"] == 1
+        assert found.info["icc_profile"] == rgb_profile()
+        assert (found.mode, found.size, found.tobytes()) == (mode, size, image.tobytes())
+
+
+@pytest.mark.parametrize("options", [{"effort": 9}, {"progressive": True}, {}])
+def test_noise_fits_into_a_jpeg_of_any_quality(bench: Bench, options: dict[str, Any]) -> None:
+    data = encoded(noise(128, 96), "PNG")
+
+    for quality in (80, 94, 95, 100):
+        assert decoded(bench.one(data, format="jpeg", quality=quality, **options).data).size == (128, 96)
+
+
+def test_cmyk_and_grey_keep_their_own_colours_only_where_nothing_else_is_drawn(bench: Bench) -> None:
+    from_grey = encoded(Image.new("L", (16, 16), 128), "PNG", icc_profile=grey_profile())
+    kept = bench.shown(from_grey, keep_icc=True)
+    padded = bench.shown(from_grey, keep_icc=True, pad={"left": 2}, background="#ff0000")
+
+    assert (kept.mode, kept.getpixel((5, 5))) == ("L", 128)
+    assert "icc_profile" in kept.info
+    assert "icc_profile" not in padded.info
+    assert padded.getpixel((9, 9)) == (188, 188, 188)
+
+
+def test_a_watermark_larger_than_the_picture_is_brought_down_with_its_colours(bench: Bench) -> None:
+    mark = encoded(Image.new("RGB", (900, 300), (180, 90, 60)), "PNG", icc_profile=rgb_profile())
+    watermark = {"upload": UPLOAD, "scale": 1.0, "margin": 0, "gravity": "center"}
+
+    image = bench.shown(encoded(Image.new("RGB", (60, 60)), "PNG"), watermark=watermark, options={"mark": mark})
+
+    assert image.getpixel((30, 30)) == (205, 90, 56)
+    assert image.getpixel((30, 15)) == (0, 0, 0)
+
+
+def test_the_version_names_the_library() -> None:
+    assert Pillow().version.startswith("pillow 1")

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from tasks.images.pictures import ImageRejected, Limits
+from tasks.images.model import ImageRejected, Limits
 from tasks.vision import picture
 from tasks.vision.manifest import Input
 from tasks.vision.picture import Picture

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import deploy
-from tasks.vision.colors import colors
+from tasks.images.colors import colors
 
 PHOTOS = Path(deploy.__file__).parent / "photos"
 COLOUR = st.tuples(st.integers(0, 255), st.integers(0, 255), st.integers(0, 255))

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
 import deploy
-from tasks.vision.phash import phash
+from tasks.images.phash import phash
 
 PHOTOS = Path(deploy.__file__).parent / "photos"
 REFERENCE = {  # str(imagehash.phash(image, hash_size=8)) of ImageHash 4.3.2 with Pillow 13.0

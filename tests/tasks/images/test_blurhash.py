@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import deploy
-from tasks.vision.blurhash import DIGITS, blurhash
+from tasks.images.blurhash import DIGITS, blurhash
 
 PHOTOS = Path(deploy.__file__).parent / "photos"
 REFERENCE = {  # blurhash.encode(image, x_components=4, y_components=3) of blurhash-python 1.2.2, Wolt's code in C

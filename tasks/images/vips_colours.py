@@ -1,0 +1,132 @@
+"""From whatever pixels a file holds to 8-bit sRGB ones, by libvips."""
+
+import math
+from functools import lru_cache
+
+import pyvips
+
+from tasks.images import refusals
+from tasks.images.model import Format
+
+PROFILE = "icc-profile-data"
+GREY, COLOUR = ("b-w", "grey16"), ("srgb", "rgb16")
+STEPS = range(0, 256, 51)
+PROBE = bytes(channel for r in STEPS for g in STEPS for b in STEPS for channel in (r, g, b))
+
+
+def resizable(image: pyvips.Image) -> pyvips.Image:
+    """The same picture in grey, RGB or CMYK, perhaps with alpha, 8 or 16 bits a channel.
+
+    Numbers of other kinds have no white of their own and are stretched from their darkest to their lightest; Lab
+    becomes sRGB. Raises ImageRejected where the pixels are not numbers.
+    """
+    if image.coding != "none" or image.interpretation in ("lab", "labs", "labq", "xyz", "scrgb", "lch"):
+        image = image.colourspace("srgb")
+    if image.format not in ("uchar", "ushort"):
+        image = _stretched(image)
+    kind = image.interpretation
+    if kind == "cmyk" and image.bands >= 4:
+        return _first(image, 5)
+    if kind in COLOUR and image.bands >= 3:
+        return _first(image, 4)
+    if kind in GREY:
+        return _first(image, 2)
+    wide = image.format == "ushort"  # how many channels there are has to tell
+    if image.bands < 3:
+        return image.copy(interpretation="grey16" if wide else "b-w")
+    return _first(image, 4).copy(interpretation="rgb16" if wide else "srgb")
+
+
+def srgb(image: pyvips.Image) -> pyvips.Image:
+    """The same picture in sRGB (or shades of its grey), 8 bits a channel, by its own profile where it carries one.
+
+    A profile that is broken, or belongs to another kind of pixels, is ignored. CMYK without one is taken for what
+    comes off an ordinary press.
+    """
+    grey = image.interpretation in GREY
+    if not _needs_profile(image):
+        image = eight_bits(image)
+        return image.colourspace("srgb") if image.interpretation == "cmyk" else image
+    image = image.icc_transform("srgb", embedded=True, intent="relative", black_point_compensation=True, depth=8)
+    if not grey:
+        return image
+    kept = [0, *range(3, image.bands)]  # there is no grey sRGB: the three channels came out equal
+    return _picked(image, kept).copy(interpretation="b-w")
+
+
+def can_keep(kind: str, alpha: bool, profile: bytes | None, format_: Format, *, drawn: bool) -> bool:
+    """Whether the format can hold pixels of this kind with their own profile; `drawn`: other colours come into it."""
+    match None if profile is None else profile[16:20]:  # ICC.1:2022, 7.2.6
+        case b"RGB ":
+            return kind in COLOUR and format_ is not Format.GIF
+        case b"GRAY":
+            plain = kind in GREY and (format_.has_alpha or not alpha)
+            return plain and format_ in (Format.JPEG, Format.PNG, Format.TIFF) and not drawn
+        case b"CMYK":
+            return kind == "cmyk" and not alpha and format_ in (Format.JPEG, Format.TIFF) and not drawn
+        case _:
+            return False
+
+
+def eight_bits(image: pyvips.Image) -> pyvips.Image:
+    if image.format != "ushort":
+        return image
+    kind = {"grey16": "b-w", "rgb16": "srgb"}.get(image.interpretation, image.interpretation)
+    return image.linear([1 / 257], [0.5], uchar=True).copy(interpretation=kind)
+
+
+def grey(image: pyvips.Image) -> pyvips.Image:
+    """The brightness of each pixel of an sRGB picture: the sum of its light, not of its numbers."""
+    return image if image.bands < 3 else image.colourspace("b-w")
+
+
+def coloured(image: pyvips.Image) -> pyvips.Image:
+    """The same picture with three colours, if it had one."""
+    if image.bands >= 3:
+        return image
+    return _picked(image, [0, 0, 0, *range(1, image.bands)]).copy(interpretation="srgb")
+
+
+def without_idle_alpha(image: pyvips.Image) -> pyvips.Image:
+    """The same picture without its alpha channel, if that hides nothing. Reads all pixels."""
+    if not image.hasalpha():
+        return image
+    opaque = 65_535 if image.format == "ushort" else 255
+    return image[: image.bands - 1] if image[image.bands - 1].min() == opaque else image
+
+
+def _needs_profile(image: pyvips.Image) -> bool:
+    if not image.get_typeof(PROFILE):
+        return False
+    return image.interpretation not in COLOUR or not _changes_nothing(bytes(image.get(PROFILE)))
+
+
+@lru_cache(maxsize=16)
+def _changes_nothing(profile: bytes) -> bool:
+    """Whether it is sRGB's own, which many cameras write: converting is a third of all the work."""
+    probe = pyvips.Image.new_from_memory(PROBE, len(PROBE) // 3, 1, 3, "uchar").copy(interpretation="srgb")
+    tagged = probe.copy()
+    tagged.set_type(pyvips.GValue.blob_type, PROFILE, profile)
+    after = tagged.icc_transform("srgb", embedded=True, intent="relative", black_point_compensation=True)
+    return bool((after - probe).abs().max() <= 1)
+
+
+def _stretched(image: pyvips.Image) -> pyvips.Image:
+    image = image.copy_memory()
+    bands = image.bands - 1 if image.hasalpha() else image.bands
+    colours = image[:bands]
+    darkest, lightest = colours.min(), colours.max()
+    if not math.isfinite(lightest - darkest):
+        raise refusals.unreadable("The picture has pixels that are not numbers.")
+    scale = 255 / (lightest - darkest) if lightest > darkest else 0.0
+    kind = "b-w" if bands < 3 else "srgb"
+    return colours.linear([scale], [0.5 - darkest * scale], uchar=True).copy(interpretation=kind)
+
+
+def _first(image: pyvips.Image, bands: int) -> pyvips.Image:
+    return image if image.bands <= bands else image[:bands]  # a copy, even of all
+
+
+def _picked(image: pyvips.Image, bands: list[int]) -> pyvips.Image:
+    first, *others = (image[band] for band in bands)
+    return first.bandjoin(others) if others else first

@@ -1,0 +1,103 @@
+"""libvips, made ready in the process that uses it, and its errors as ours."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+
+import pyvips
+
+from tasks.images import refusals
+from tasks.images.model import ImageRejected
+
+# The loaders that may see a stranger's bytes, by the format that the header told: nothing is left to sniffing.
+LOADERS = {
+    "jpeg": "jpegload",
+    "png": "pngload",
+    "webp": "webpload",
+    "gif": "gifload",
+    "tiff": "tiffload",
+    "avif": "heifload",
+}
+CLASSES = ("Jpeg", "Png", "Webp", "Nsgif", "Tiff", "Heif")  # of these loaders, as libvips calls them
+
+# How libvips and the libraries below it say that a file ended too soon, in small letters.
+CUT_SHORT = (
+    "premature end",
+    "libpng read error",
+    "unexpected end",
+    "end of file",
+    "bad seek",
+    "seek error",
+    "io error",
+    "read error",
+    "not enough data",
+    "got 0 bytes",
+    "unable to parse image",  # WebP of any kind of damage
+)
+COMPLETE = {"png": b"IEND", "jpeg": b"\xff\xd9", "gif": b"\0;"}  # what a whole file has at its end
+TAIL = 64  # bytes in which we look for that
+
+
+def version() -> str:
+    return "vips " + ".".join(str(pyvips.version(part)) for part in range(3))
+
+
+def ready(threads: int) -> None:
+    """Make libvips ready; to be called before it is used, and not before the process has forked for the last time.
+
+    Its worker threads do not survive a fork: a child of a process that has used libvips would wait for them for ever.
+    """
+    _guarded()
+    pyvips.voperation.concurrency_set(threads)
+
+
+@cache
+def _guarded() -> None:
+    pyvips.voperation.cache_set_max(0)  # pictures do not come twice
+    pyvips.voperation.block_untrusted_set(True)
+    pyvips.voperation.operation_block_set("VipsForeignLoad", True)
+    for name in CLASSES:
+        pyvips.voperation.operation_block_set(f"VipsForeignLoad{name}", False)
+    logging.getLogger("pyvips").setLevel(logging.CRITICAL)  # odd tags in strangers' files are no news
+
+
+@contextmanager
+def refusing(file: Path, format_: str) -> Iterator[None]:
+    """Turn what libvips raises while it works on a file into ImageRejected, or MemoryError where there is too little.
+
+    libvips gathers the messages of everything that failed before, so they are cleared first.
+    """
+    pyvips.vips_lib.vips_error_clear()
+    try:
+        yield
+    except pyvips.Error as exc:
+        if "out of memory" in _message(exc):
+            raise MemoryError("libvips has no memory left") from exc
+        raise _rejected(exc, file, format_) from exc
+
+
+def ends_early(error: pyvips.Error) -> bool:
+    """Whether libvips, or a library below it, found the end of a file too soon."""
+    return any(words in _message(error) for words in CUT_SHORT)
+
+
+def _rejected(error: pyvips.Error, file: Path, format_: str) -> ImageRejected:
+    return refusals.truncated() if ends_early(error) and not is_whole(file, format_) else refusals.unreadable()
+
+
+def _message(error: pyvips.Error) -> str:
+    return f"{error.message} {error.detail}".lower()
+
+
+def is_whole(file: Path, format_: str) -> bool:
+    """Whether the file has its end, as far as that can be told: then its pixels are damaged, not cut short."""
+    with file.open("rb") as stream:
+        if format_ == "webp":
+            head = stream.read(8)
+            return stream.seek(0, 2) >= 8 + int.from_bytes(head[4:], "little")
+        if format_ not in COMPLETE:
+            return False
+        stream.seek(max(0, stream.seek(0, 2) - TAIL))
+        return COMPLETE[format_] in stream.read()
