@@ -45,7 +45,7 @@ soak: $(VENV)/.installed-dev ## break everything at random under load for MINUTE
 	$(BIN)/python -m tests.faults.soak --minutes $(or $(MINUTES),15) --broker $(or $(BROKER),redis) $(if $(SEED),--seed $(SEED))
 
 lock: $(VENV)/.installed-dev ## renew the pinned versions and hashes (needs uv: pip install uv)
-	uv pip compile pyproject.toml --extra local --extra kubernetes --extra moderation --extra pdf --extra planes --extra text $(LOCK) -o deploy/requirements.txt
+	uv pip compile pyproject.toml --extra local --extra kubernetes --extra moderation --extra jxl --extra pdf --extra planes --extra text $(LOCK) -o deploy/requirements.txt
 	uv pip compile pyproject.toml --all-extras $(LOCK) -o deploy/requirements-dev.txt
 LOCK := --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate --quiet
 

@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +35,9 @@ class Child:
         process = self._process or self._started()
         assert process.stdin is not None
         assert process.stdout is not None
-        process.stdin.write(json.dumps([str(path), number, strict]) + "\n")
-        process.stdin.flush()
+        with suppress(BrokenPipeError):  # what it says tells that it is gone
+            process.stdin.write(json.dumps([str(path), number, strict]) + "\n")
+            process.stdin.flush()
         with selectors.DefaultSelector() as selector:
             selector.register(process.stdout, selectors.EVENT_READ)
             line = process.stdout.readline() if selector.select(self._seconds) else ""
@@ -52,6 +53,7 @@ class Child:
         """End the process as an accident would."""
         assert self._process is not None
         self._process.kill()
+        self._process.wait()
 
     def close(self) -> int:
         """End the process; returns its status."""
@@ -59,7 +61,8 @@ class Child:
         if process is None:
             return 0
         process.kill()
-        process.communicate()
+        with suppress(BrokenPipeError):
+            process.communicate()
         return process.returncode
 
     def _started(self) -> "subprocess.Popen[str]":

@@ -24,6 +24,7 @@ from tasks import resize
 from tasks.image_params import EngineName, ImageResize
 from tasks.image_settings import ImageSettings
 from tasks.work import Source, Work
+from tests.bench.processes import peak_mib
 
 QUALITY = {"jpeg": 80, "webp": 80, "avif": 60}
 
@@ -118,9 +119,9 @@ def main(way: str, format_: str, effort: str, rounds: str, sizes: str, file: str
         wall.append(1000 * (time.perf_counter() - began))
     for width, data in zip(widths, made, strict=True):
         (Path(folder) / f"{width}.{format_}").write_bytes(data)
-    whose = resource.RUSAGE_CHILDREN if way == "vipsthumbnail" else resource.RUSAGE_SELF
-    peak = resource.getrusage(whose).ru_maxrss / (1024 if sys.platform == "linux" else 1024 * 1024)
-    print(json.dumps({"cpu": cpu, "wall": wall, "peak_mib": peak}))
+    own = peak_mib(os.getpid())
+    children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    print(json.dumps({"cpu": cpu, "wall": wall, "peak_mib": children if way == "vipsthumbnail" else own}))
 
 
 def _cpu() -> float:

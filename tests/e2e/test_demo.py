@@ -6,7 +6,6 @@ import struct
 import subprocess
 import sys
 import termios
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,20 +15,9 @@ from PIL import Image
 
 from api.cli.commands import cli
 from deploy.local import demo
-from deploy.local.stack import Running, running_platform
+from deploy.local.stack import Running
 
 ROOT = Path(demo.__file__).parent.parent.parent
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("platform") / "home"
-
-
-@pytest.fixture(scope="module")
-def platform(home: Path) -> Iterator[Running]:
-    with running_platform(home, say=lambda _line: None) as running:
-        yield running
 
 
 @pytest.fixture
