@@ -91,7 +91,6 @@ def vipsthumbnail(file: Path, format_: str, effort: int, widths: Sequence[int]) 
     command = shutil.which("vipsthumbnail")
     assert command is not None
     options = {"jpeg": "Q=80,strip", "webp": f"Q=80,effort={effort},strip", "png": f"compression={effort},strip"}
-    options["avif"] = f"Q=60,effort={effort},strip"
     made = []
     for width in widths:
         out = file.with_suffix(f".{width}.{format_}")
