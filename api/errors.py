@@ -125,6 +125,16 @@ def not_found(what: str) -> Refused:
     return Refused(404, "not_found", f"there is no such {what}")
 
 
+def refusal(exc: Exception) -> Refused:
+    """What an error of TABLE is told as."""
+    status, code, detail = next(row for known, row in TABLE.items() if isinstance(exc, known))
+    headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if status == 503 or code == "idempotency_in_flight" else {}
+    if status == 503:
+        log.warning("request.unavailable code=%s reason=%s", code, exc)
+    flaws = exc.flaws if isinstance(exc, InvalidDocument) else ()
+    return Refused(status, code, detail, flaws=flaws, headers=headers)
+
+
 def install(app: FastAPI) -> None:
     """Have the app answer every error as problem+json."""
     app.add_exception_handler(Refused, _refused)
@@ -141,12 +151,7 @@ async def _refused(_: Request, exc: Exception) -> Response:
 
 
 async def _known(_: Request, exc: Exception) -> Response:
-    status, code, detail = next(row for known, row in TABLE.items() if isinstance(exc, known))
-    headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if status == 503 or code == "idempotency_in_flight" else {}
-    if status == 503:
-        log.warning("request.unavailable code=%s reason=%s", code, exc)
-    flaws = exc.flaws if isinstance(exc, InvalidDocument) else ()
-    return problem(Refused(status, code, detail, flaws=flaws, headers=headers))
+    return problem(refusal(exc))
 
 
 async def _http(request: Request, exc: Exception) -> Response:

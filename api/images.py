@@ -9,7 +9,7 @@ from fastapi import APIRouter, Header, Path, Query, Request
 from fastapi.responses import Response, StreamingResponse
 
 from api import image_links, image_openapi, openapi
-from api.errors import Refused
+from api.errors import TABLE, Refused, refusal
 from api.image_links import Picture, Wanted
 from api.placeholder import placeholder
 from api.service import Service, Serving
@@ -29,6 +29,7 @@ _PUBLIC = {
     "Access-Control-Expose-Headers": "Blurhash, ETag, Link, Retry-After",
     "Cross-Origin-Resource-Policy": "cross-origin",
 }
+_REFUSALS: tuple[type[Exception], ...] = (Refused, *TABLE)
 _SUMMARY = "Show a picture, made on the fly"
 _ANSWERS = openapi.problems(403, 404, 410, 422, 503) | image_openapi.PICTURE
 
@@ -69,9 +70,10 @@ async def show(
                 return answer
             made = await service.blocking(image_links.order, service, wanted)
         return _placeholder(service, wanted, made)
-    except Refused as exc:
-        exc.headers |= _PUBLIC | {"Cache-Control": "no-store"}
-        raise
+    except _REFUSALS as exc:
+        refused = exc if isinstance(exc, Refused) else refusal(exc)
+        refused.headers |= _PUBLIC | {"Cache-Control": "no-store"}
+        raise refused from exc
 
 
 async def _made(service: Service, wanted: Wanted, seconds: float) -> Picture | JobId:
@@ -106,10 +108,10 @@ async def _picture(
     headers = {"ETag": etag, "Cache-Control": _caching(wanted), **_PUBLIC, **SAFE}
     if if_none_match is not None and _is_among(etag, if_none_match):
         return Response(status_code=304, headers=headers)
-    if is_head:
-        headers["Content-Length"] = str(made.bytes)
-        return Response(media_type=made.content_type, headers=headers)
     try:
+        if is_head:
+            headers["Content-Length"] = str((await service.objects.head(made.key)).size)
+            return Response(media_type=made.content_type, headers=headers)
         opened = await service.objects.open(made.key)
     except ObjectMissing:
         await service.blocking(image_links.missed, service, wanted, made)

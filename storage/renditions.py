@@ -165,6 +165,7 @@ def finish(tx: Tx, digest: Digest, facts: Facts, *, hastily: bool = False) -> bo
         engine=facts.engine,
     )
     if not done.rowcount:
+        tx.sql("SET LOCAL synchronous_commit = on")
         tx.sql(_UNDO, digest=digest)
     return bool(done.rowcount)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from storage.errors import ObjectMissing
 from storage.model import Json
 from tasks.errors import StepFailed
 from tasks.image_identity import identity
@@ -19,13 +20,21 @@ def run(work: Work, params: ImageResize) -> Json:
     Each is saved, and reported, as soon as it is ready. Raises StepFailed for a file that is no picture to us.
     """
     source = work.fetch(max_bytes=work.process.settings.images.limits.max_bytes)
-    marks = {upload: work.fetch_upload(upload) for upload in sorted(params.uploads)}
+    marks = {upload: _mark(work, upload) for upload in sorted(params.uploads)}
     wanted = [_wanted(work, variant, marks) for variant in params.variants]
     try:
         made = _all(work, params, source, marks, wanted)
     except ImageRejected as exc:
         raise StepFailed(exc.code, str(exc)) from exc
     return {"outputs": [made[variant.name] for variant in params.variants]}
+
+
+def _mark(work: Work, upload: str) -> Source:
+    try:
+        return work.fetch_upload(upload)
+    except ObjectMissing as exc:
+        message = f"the watermark's upload {upload!r} is not there, or not any more"
+        raise StepFailed("file_missing", message, reason="no watermark") from exc
 
 
 def _wanted(work: Work, variant: Variant, marks: Mapping[str, Source]) -> Wanted:

@@ -39,7 +39,7 @@ class Planes:
         pictures = {0: picture}
         del picture
         for index, step in enumerate(todo.steps):
-            with vips_library.refusing(task.file, "jpeg"):
+            with vips_library.working():
                 made = _resized(pictures[step.source], step)
             wanted_later = {later.source for later in todo.steps[index + 1 :]}
             pictures = {key: kept for key, kept in (pictures | {index + 1: made}).items() if key in wanted_later}

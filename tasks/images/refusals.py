@@ -4,11 +4,12 @@ from tasks.images.model import ImageRejected, Limits
 
 READ = "JPEG, PNG, WebP, GIF, TIFF, BMP, AVIF or HEIC"
 SEND_INSTEAD = f"Send {READ}."
+UNREADABLE = "image_unreadable"
 DAMAGED = "The picture is damaged and cannot be read."
 
 
 def unreadable(why: str = DAMAGED, do: str = "Send another file.") -> ImageRejected:
-    return ImageRejected("image_unreadable", f"{why} {do}")
+    return ImageRejected(UNREADABLE, f"{why} {do}")
 
 
 def truncated() -> ImageRejected:

@@ -2,19 +2,20 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import islice
 from pathlib import Path
 
 import pyvips
 
 from tasks.images import auto, exif, headers, vips_colours, vips_frames, vips_pixels
-from tasks.images.model import Format, Limits, Made, Task
+from tasks.images.model import Format, ImageRejected, Limits, Made, Task
 from tasks.images.pillow import Pillow
 from tasks.images.plan import Plan, bounded
+from tasks.images.refusals import UNREADABLE
 from tasks.images.vips_ground import grounded, marked
 from tasks.images.vips_levels import Levels, looked_at
-from tasks.images.vips_library import ends_early, ready, refusing, version
+from tasks.images.vips_library import ready, refusing, version, working
 from tasks.images.vips_load import loaded, orientation, read_to_end
 from tasks.images.vips_save import Sheet, encoded
 
@@ -35,12 +36,12 @@ class Vips:
         The many kinds of TIFF that libvips does not know are left to Pillow.
         """
         ready(self._threads)
-        with refusing(task.file, task.header.format):
+        with working():
             made = _Work(task).made(self.version)
             try:
                 first = list(islice(made, 1))
-            except pyvips.Error as exc:
-                if task.header.format != "tiff" or ends_early(exc):
+            except ImageRejected as exc:
+                if task.header.format != "tiff" or exc.code != UNREADABLE:
                     raise
                 first, made = [], Pillow().render(task)
             yield from first
@@ -63,15 +64,18 @@ class _Work:
         self._task = task
         self._levels = Levels(task)
         self._marks: dict[Path, pyvips.Image] = {}
+        self._reading = partial(refusing, task.file, task.header.format)
 
     def made(self, engine: str) -> Iterator[Made]:
-        targets = [_target(self._task, plan) for plan in self._levels.plans()]
+        with self._reading():
+            targets = [_target(self._task, plan) for plan in self._levels.plans()]
         for target in targets:
             frames = self._task.header.frames if target.moves else 1
             bounded(target.plan, target.format or Format.PNG, self._task.limits, frames=frames)
         self._marks = _marks(targets, self._task.limits)
         if any(target.moves for target in targets[1:]) and not targets[0].moves:
-            read_to_end(self._task, frames=True)  # nothing is made of an animation that breaks off
+            with self._reading():
+                read_to_end(self._task, frames=True)  # nothing is made of an animation that breaks off
         for target in targets:
             sheet = self._moving(target) if target.moves else self._still(target)
             yield Made(
@@ -86,7 +90,8 @@ class _Work:
 
     def _still(self, target: _Target) -> Sheet:
         plan, variant = target.plan, target.plan.wanted.variant
-        image = self._levels.pixels(plan)
+        with self._reading():
+            image, metadata, native = self._levels.pixels(plan), self._levels.metadata, self._levels.native(plan)
         format_, lossless = target.format, variant.lossless
         if variant.format == "auto":
             format_, picked = auto.chosen(looked_at(image), animated=False, size=plan.canvas)
@@ -94,14 +99,13 @@ class _Work:
         elif format_ is None:
             format_ = Format.PNG if image.hasalpha() else Format.JPEG
         bounded(plan, format_, self._task.limits)
-        metadata = self._levels.metadata
         return Sheet(
             image=self._finished(image, plan, format_),
             format=format_,
             variant=variant,
             lossless=lossless,
             exif=exif.kept(metadata.exif, variant.metadata),
-            profile=metadata.profile if self._levels.native(plan) else None,
+            profile=metadata.profile if native else None,
         )
 
     def _moving(self, target: _Target) -> Sheet:

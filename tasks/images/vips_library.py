@@ -9,7 +9,6 @@ from pathlib import Path
 import pyvips
 
 from tasks.images import refusals
-from tasks.images.model import ImageRejected
 
 # The loaders that may see a stranger's bytes, by the format that the header told: nothing is left to sniffing.
 LOADERS = {
@@ -36,6 +35,9 @@ CUT_SHORT = (
     "got 0 bytes",
     "unable to parse image",  # WebP of any kind of damage
 )
+# What pyvips raises for an error of libvips; the second where its message repeats bytes of a file that are no UTF-8.
+ERRORS = (pyvips.Error, UnicodeDecodeError)
+
 COMPLETE = {"png": b"IEND", "jpeg": b"\xff\xd9", "gif": b"\0;"}  # what a whole file has at its end
 TAIL = 64  # bytes in which we look for that
 
@@ -65,30 +67,45 @@ def _guarded() -> None:
 
 @contextmanager
 def refusing(file: Path, format_: str) -> Iterator[None]:
-    """Turn what libvips raises while it works on a file into ImageRejected, or MemoryError where there is too little.
+    """Turn what libvips raises while it reads a file into ImageRejected, or MemoryError where there is too little.
 
     libvips gathers the messages of everything that failed before, so they are cleared first.
     """
+    with working():
+        try:
+            yield
+        except ERRORS as exc:
+            if _lacks_memory(exc):
+                raise
+            cut = ends_early(exc) and not is_whole(file, format_)
+            raise (refusals.truncated() if cut else refusals.unreadable()) from exc
+
+
+@contextmanager
+def working() -> Iterator[None]:
+    """Turn what libvips raises where it has too little memory into MemoryError; other errors here are our own."""
     pyvips.vips_lib.vips_error_clear()
     try:
         yield
-    except pyvips.Error as exc:
-        if "out of memory" in _message(exc):
+    except ERRORS as exc:
+        if _lacks_memory(exc):
             raise MemoryError("libvips has no memory left") from exc
-        raise _rejected(exc, file, format_) from exc
+        raise
 
 
-def ends_early(error: pyvips.Error) -> bool:
+def ends_early(error: Exception) -> bool:
     """Whether libvips, or a library below it, found the end of a file too soon."""
     return any(words in _message(error) for words in CUT_SHORT)
 
 
-def _rejected(error: pyvips.Error, file: Path, format_: str) -> ImageRejected:
-    return refusals.truncated() if ends_early(error) and not is_whole(file, format_) else refusals.unreadable()
+def _lacks_memory(error: Exception) -> bool:
+    return "out of memory" in _message(error)
 
 
-def _message(error: pyvips.Error) -> str:
-    return f"{error.message} {error.detail}".lower()
+def _message(error: Exception) -> str:
+    if isinstance(error, UnicodeDecodeError):
+        return error.object.decode(errors="replace").lower()
+    return str(error).lower()
 
 
 def is_whole(file: Path, format_: str) -> bool:

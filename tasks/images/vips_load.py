@@ -20,9 +20,11 @@ SHRINKS = (8, 4, 2)
 # Pixels that are left per pixel wanted when a picture is decoded smaller: from 1.4 on the difference to a whole decode
 # is far below what the encoder of the result takes away (45 dB and more against 37).
 LEFT_OVER = 1.4
-NEGLIGIBLE = 0.25  # of a wanted pixel: libvips leaves out what a JPEG's sides have over
+NEGLIGIBLE = 0.25  # of a wanted pixel: what may be left out at the sides
 
-FAIL_ON = {"tiff": "error"}  # or one whose packing libvips does not know would come out blank
+# Other formats do it with "truncated", which lets pass what browsers show as well. A TIFF whose packing libvips does not
+# know would then come out blank, and a PNG with damage in the middle of its pixels as if it were none.
+FAIL_ON = {"tiff": "error", "png": "error"}
 
 ROW_BY_ROW = ("jpeg", "png", "tiff")  # read as far as is needed; others are read in full
 
@@ -80,7 +82,7 @@ def loaded(task: Task, *, scale: float = 1.0, frames: bool = False) -> Loaded:
         return _by_pillow(foreign.decode(task, longest=longest), header)
     if frames and header.format == "gif" and not task.allow_truncated and not is_whole(task.file, "gif"):
         raise refusals.truncated()  # libvips complains only where there is no whole frame
-    shrink = _shrink(header, scale)
+    shrink = _shrink(task, scale)
     image = _opened(task, shrink, frames=frames)
     count = _bounded(task, image, shrink)
     width, height = stored(header)
@@ -116,13 +118,18 @@ def orientation(header: Header) -> int:
     return 1 if header.format in TURNED else header.orientation
 
 
-def _shrink(header: Header, scale: float) -> int:
-    """By how much the picture may be decoded smaller where no more than this scale is wanted."""
+def _shrink(task: Task, scale: float) -> int:
+    """By how much the picture may be decoded smaller where no more than this scale is wanted.
+
+    libvips then leaves out what a JPEG's sides have over, and would not notice that a file is cut short in there.
+    """
+    header = task.header
     if header.format not in SHRUNK or header.frames > 1:
         return 1
+    left_out = NEGLIGIBLE if notices_its_end(task) else 0.0
     sides = (header.width, header.height)
     for shrink in SHRINKS:
-        if shrink * scale * LEFT_OVER <= 1 and all(side % shrink * scale <= NEGLIGIBLE for side in sides):
+        if shrink * scale * LEFT_OVER <= 1 and all(side % shrink * scale <= left_out for side in sides):
             return shrink
     return 1
 

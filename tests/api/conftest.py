@@ -16,7 +16,6 @@ from sqlalchemy.engine import make_url
 from deploy.local.servers import Urls
 from storage.database import Database
 from storage.model import TenantId
-from storage.objects.boto import s3_client
 from storage.objects.memory import MemoryObjects
 from storage.objects.settings import ObjectSettings
 from storage.settings import DatabaseSettings
@@ -113,18 +112,16 @@ def api(in_memory: Served, shared_database: Database) -> Iterator[Api]:
 
 
 @pytest.fixture
-def s3_api(on_s3: Served, shared_database: Database, bucket: ObjectSettings) -> Iterator[Api]:
+def s3_api(on_s3: Served, shared_database: Database, bucket_client: Any, bucket: ObjectSettings) -> Iterator[Api]:
     """The same before the real S3 server."""
-    client = s3_client(bucket)
 
     def keys() -> list[str]:
-        stored = client.list_objects_v2(Bucket=bucket.bucket).get("Contents", [])
-        begun = client.list_multipart_uploads(Bucket=bucket.bucket).get("Uploads", [])
+        stored = bucket_client.list_objects_v2(Bucket=bucket.bucket).get("Contents", [])
+        begun = bucket_client.list_multipart_uploads(Bucket=bucket.bucket).get("Uploads", [])
         return [item["Key"] for item in stored] + [f"{item['Key']} (begun)" for item in begun]
 
     with seen(on_s3, shared_database, keys) as api:
         yield api
-    client.close()
 
 
 @pytest.fixture(params=["memory", "s3"])

@@ -183,13 +183,14 @@ def test_a_canceled_job_is_no_reason_to_refuse(api: Api, key: Signer) -> None:
     assert making(api, shown(api, path)).id != job.id
 
 
-def test_a_picture_that_was_forgotten_is_made_again(api: Api, key: Signer) -> None:
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_a_picture_that_was_forgotten_is_made_again(api: Api, key: Signer, method: str) -> None:
     path = key.link("w:300", upload(api.acme))
     job = making(api, shown(api, path))
     digest = make(api, job)
     do(api, job, INFO)
     in_store(api, lambda objects: objects.delete([rendition_key(api.acme.tenant, digest)]))
-    again = making(api, shown(api, path))  # its object is not there, whoever took it
+    again = making(api, shown(api, path, method))  # its object is not there, whoever took it
     assert again.id != job.id
     with api.database.read(api.acme.tenant) as tx:
         assert not renditions.find(tx, [digest])

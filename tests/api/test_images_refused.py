@@ -129,6 +129,14 @@ def test_only_get_and_head_are_taken(api: Api, key: Signer) -> None:
         assert (answer.status_code, answer.headers["allow"]) == (405, "GET, HEAD")
 
 
+def test_what_the_platform_cannot_do_now_is_told_to_all_origins_and_kept_by_nobody(api: Api, key: Signer) -> None:
+    with api.database.begin(api.acme.tenant) as tx:
+        tx.sql("UPDATE image_keys SET key_id = 'lost' WHERE tenant_id = %(tenant)s")
+    answer = shown(api, key.link("w:300", upload(api.acme)))
+    refused(answer, (503, "secret_unreadable"))
+    assert answer.headers["retry-after"]
+
+
 def test_without_a_secret_key_no_link_can_be_read(api: Api, key: Signer, shared_database: Database) -> None:
     path = key.link("w:300", upload(api.acme))
     with served(settings(shared_database.settings.url, keyring=None)) as running:

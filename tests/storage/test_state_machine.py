@@ -14,7 +14,7 @@ from storage.database import Database
 from tests.storage.machine_of_steps import Machine
 
 SEED = os.environ.get("MODEL_SEED")
-ACTIONS = int(os.environ.get("MODEL_STEPS", "3000"))
+ACTIONS = int(os.environ.get("MODEL_STEPS", "2000"))
 STEPS_EACH = 60
 ACTIONS_EACH = 40  # at least, on average: some examples end early, and a step of work is several actions
 

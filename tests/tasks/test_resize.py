@@ -1,6 +1,7 @@
 """Kind image.resize as the worker runs it."""
 
 import asyncio
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from io import BytesIO
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from storage.image_model import new_upload_id
 from storage.model import Job, JobState, Step, StepState
 from storage.objects.blocking import Blocking
 from storage.objects.memory import MemoryObjects
@@ -109,6 +111,21 @@ def test_without_renditions_each_attempt_has_outputs_of_its_own(bench: Bench, st
 def test_what_is_no_picture_ends_the_step_with_a_code(bench: Bench) -> None:
     _, step = made(bench, b"words, and no picture", SMALL)
     assert (step.state, step.error and step.error.code) == (StepState.FAILED, "image_unreadable")
+
+
+def test_a_watermark_that_is_gone_is_named(bench: Bench) -> None:
+    """A retry may name another one, and an upload may go before its job begins."""
+    gone = new_upload_id()
+    job = bench.put_in(
+        encoded(painted(10, 10), "PNG"), {"steps": {"sizes": {"kind": "image.resize", "variants": [SMALL]}}}
+    )
+    marked = {"variants": [{**SMALL, "watermark": {"upload": gone}}]}
+    with bench.process.database.begin(bench.tenant) as tx:
+        changed = "UPDATE steps SET params = %(params)s::jsonb WHERE tenant_id = %(tenant)s AND job_id = %(job)s"
+        tx.sql(changed, params=json.dumps(marked), job=job.id)
+    error = bench.work_off(job).steps[0].error
+    assert error is not None
+    assert (error.code, gone in error.message) == ("file_missing", True)
 
 
 def test_the_operators_limits_hold(bench: Bench) -> None:
