@@ -45,7 +45,7 @@ soak: $(VENV)/.installed-dev ## break everything at random under load for MINUTE
 	$(BIN)/python -m tests.faults.soak --minutes $(or $(MINUTES),15) --broker $(or $(BROKER),redis) $(if $(SEED),--seed $(SEED))
 
 lock: $(VENV)/.installed-dev ## renew the pinned versions and hashes (needs uv: pip install uv)
-	uv pip compile pyproject.toml --extra local --extra kubernetes --extra moderation --extra jxl --extra pdf --extra planes --extra text $(LOCK) -o deploy/requirements.txt
+	uv pip compile pyproject.toml --extra local --extra kubernetes --extra moderation --extra pdf --extra planes --extra text $(LOCK) -o deploy/requirements.txt
 	uv pip compile pyproject.toml --all-extras $(LOCK) -o deploy/requirements-dev.txt
 LOCK := --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate --quiet
 
@@ -72,9 +72,9 @@ $(VENV)/.installed-dev: $(VENV)/.installed deploy/requirements-dev.txt
 	@touch $@
 
 $(SHARP): $(VENV)/.installed-dev tests/bench/images/package-lock.json tests/bench/images/.npmrc
-	@$(BIN)/npm ci --silent --prefix tests/bench/images && touch $@
+	@$(BIN)/npm ci --loglevel=error --prefix tests/bench/images && touch $@ || { echo "sharp cannot be installed" >&2; exit 1; }
 
 # What a laptop without npm's registry cannot have, its tests skip.
 $(VERIFIER): $(VENV)/.installed-dev tests/webhooks/package-lock.json tests/webhooks/.npmrc
 	@echo "Installing the JavaScript verifier of webhooks"
-	@$(BIN)/npm ci --silent --prefix tests/webhooks && touch $@ || echo "It cannot be installed: its tests are skipped" >&2
+	@$(BIN)/npm ci --loglevel=error --prefix tests/webhooks && touch $@ || echo "It cannot be installed: its tests are skipped" >&2

@@ -13,7 +13,7 @@ from storage.errors import JobStopping, LeaseLost
 from storage.likenesses import Likeness
 from storage.model import Json
 from tasks.errors import StepFailed, StepIncomplete, StepRetryable, TasksError
-from tasks.images.model import ImageRejected, Limits
+from tasks.images.model import ImageRejected
 from tasks.params import Feature, ImageAnalyze
 from tasks.vision import models as networks
 from tasks.vision.features import FeatureMissing, Look
@@ -47,7 +47,7 @@ def run(work: Work, params: ImageAnalyze) -> Json:
     What earlier attempts have answered is not asked again. Raises StepFailed for a file that is no picture to us,
     StepIncomplete if some features failed, StepRetryable if all did.
     """
-    limits = Limits()
+    limits = work.process.settings.images.limits
     models = networks.current(work.process.settings.models_dir)
     told: dict[str, Any] = dict(work.kept or {"models": {}})
     _remember(work, told)

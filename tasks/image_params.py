@@ -45,9 +45,11 @@ class Crop(Params):
     )
 
     @model_validator(mode="after")
-    def _shares_are_shares(self) -> Self:
+    def _its_unit_is_meant(self) -> Self:
         if self.unit == "share" and max(self.x, self.y, self.width, self.height) > 1:
             raise ValueError("shares lie between 0 and 1; for pixels say unit 'px'")
+        if self.unit == "px" and min(self.width, self.height) < 1:
+            raise ValueError("width and height are less than a pixel; for shares of the sides say unit 'share'")
         return self
 
 
@@ -158,7 +160,7 @@ class Variant(Params):
         if self.max_bytes is not None and (self.format in ("png", "gif", "tiff") or self.lossless):
             raise ValueError("max_bytes is reached by quality, which only jpeg, webp and avif have, if not lossless")
         if self.lossless and self.format in ("jpeg", "gif"):
-            raise ValueError(f"{self.format} cannot be lossless")
+            raise ValueError(f"{self.format} cannot be lossless; webp and avif can")
         return self
 
 

@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 
 import click
 from rich.console import Console
@@ -80,6 +80,8 @@ def retire(run: Run, key_id: str, when: str | None) -> None:
         moment = None if when is None else datetime.fromisoformat(when)
     except ValueError as exc:
         raise click.BadParameter(f"{when!r} is no ISO 8601 time", param_hint="--at") from exc
+    if moment is not None and moment.astimezone() <= datetime.now(UTC):
+        raise click.BadParameter("this time has passed; without --at the key retires now", param_hint="--at")
     with run.client() as client:
         retired = client.image_keys.retire(key_id, at=moment)
     click.echo(f"{retired.id}  retired {'' if retired.retired_at is None else at(retired.retired_at).text}".rstrip())
@@ -103,7 +105,11 @@ def delete(run: Run, key_id: str) -> None:
 @click.command("image-url")
 @click.argument("upload", metavar="UPLOAD")
 @click.option(
-    "--image-key", envvar="MILLRACE_IMAGE_KEY", required=True, help="imk_….<key>; better: MILLRACE_IMAGE_KEY."
+    "--image-key",
+    envvar="MILLRACE_IMAGE_KEY",
+    show_envvar=True,
+    required=True,
+    help="imk_….<key>; better not on the command line.",
 )
 @click.option("--width", type=int, help="Pixels.")
 @click.option("--height", type=int, help="Pixels.")
@@ -112,7 +118,13 @@ def delete(run: Run, key_id: str) -> None:
 @click.option("--format", "format_", help="auto, jpeg, png, webp, avif, gif or tiff.")
 @click.option("--quality", type=int, help="1 to 100.")
 @click.option("--dpr", type=float, help="Pixels of the device to one of the page.")
-@click.option("--operation", "others", multiple=True, metavar="NAME:VALUE", help="Any other, as often as you like.")
+@click.option(
+    "--operation",
+    "others",
+    multiple=True,
+    metavar="NAME:VALUE",
+    help="Any other, by its long or its short name; may be repeated.",
+)
 @click.option("--expires-in", type=click.IntRange(1), metavar="SECONDS", help="The link leads nowhere from then on.")
 @click.pass_obj
 def image_url(

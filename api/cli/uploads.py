@@ -13,7 +13,7 @@ from api.cli.overview import at
 from api.cli.progress import printable
 from api.cli.run import Run
 from api.cli.tables import Cell, Column
-from api.client import Upload
+from api.client import MillraceError, Upload
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -68,7 +68,10 @@ def add(run: Run, files: Sequence[Path], expires_in: int | None, as_json: bool) 
     """
     with run.client() as client:
         for file in files:
-            sent = client.uploads.add(file, expires_in=expires_in)
+            try:
+                sent = client.uploads.add(file, expires_in=expires_in)
+            except MillraceError as exc:
+                raise MillraceError(f"{file.name}: {exc}") from exc
             click.echo(json.dumps(sent.raw) if as_json else f"{sent.id}  {printable(sent.filename)}")
 
 

@@ -75,6 +75,8 @@ def _image_key(it: Document) -> ImageKey:
 
 
 def _path(key_id: str) -> str:
+    if "." in key_id:  # not said again: what stands behind the point signs
+        raise MillraceError("name an image key by its id alone: what stands before the point, imk_…")
     if not _ASKABLE.fullmatch(key_id):
         raise MillraceError(f"{key_id!r} is not the id of an image key; they begin with imk_")
     return f"/v1/image-keys/{key_id}"

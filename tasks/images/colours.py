@@ -5,7 +5,10 @@ from functools import lru_cache
 from io import BytesIO
 from typing import cast
 
+import numpy as np
 from PIL import Image, ImageChops, ImageCms
+
+from tasks.images import press
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
 LAB = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB"))
@@ -31,6 +34,8 @@ def resizable(image: Image.Image) -> Image.Image:
             return without_idle_alpha(image)
         case "1" | "L" | "LA" | "La":
             return without_idle_alpha(image.convert("LA" if image.has_transparency_data else "L"))
+        case "I;16" if "transparency" in image.info:
+            return _without(image, image.info["transparency"])
         case "I;16":
             return image.point(lambda value: value * (1 / 257) + 0.5).convert("L")
         case "I;16B":  # in this mode Pillow resizes and converts wrongly: read the same bytes as I;16
@@ -45,13 +50,20 @@ def srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
     """The same picture as L, LA, RGB or RGBA in sRGB.
 
     `profile` is the ICC profile that the file carried; one that is broken, or belongs to another kind of pixels, is
-    ignored, as browsers do. CMYK without a profile is converted by plain arithmetic, which is brighter than print.
+    ignored, as browsers do. CMYK without a profile is taken for what comes off an ordinary press.
     """
     if image.mode == "LAB":
         return _converted(image, None, "RGB") or image.convert("RGB")
     if profile is not None and (converted := _by_profile(image, profile)) is not None:
         return converted
-    return image.convert("RGB") if image.mode == "CMYK" else image
+    if image.mode == "CMYK":
+        return _converted(image, press.profile(), "RGB") or image.convert("RGB")
+    return image
+
+
+def own(image: Image.Image, profile: bytes) -> Image.Image | None:
+    """An sRGB picture in the colours of an RGB profile: None if the profile does not allow that."""
+    return _applied(image, _transform_to(profile, image.mode))
 
 
 def flattened(image: Image.Image, background: str) -> Image.Image:
@@ -80,7 +92,10 @@ def _by_profile(image: Image.Image, profile: bytes) -> Image.Image | None:
 
 
 def _converted(image: Image.Image, profile: bytes | None, mode: str) -> Image.Image | None:
-    transform = _transform(profile, image.mode, mode)
+    return _applied(image, _transform(profile, image.mode, mode))
+
+
+def _applied(image: Image.Image, transform: ImageCms.ImageCmsTransform | None) -> Image.Image | None:
     if transform is None:
         return None
     try:
@@ -104,6 +119,15 @@ def _transform(profile: bytes | None, mode: str, to: str) -> ImageCms.ImageCmsTr
 
 
 @lru_cache(maxsize=16)
+def _transform_to(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
+    """From sRGB to the profile's colours; None as above."""
+    try:
+        return ImageCms.buildTransform(SRGB, ImageCms.ImageCmsProfile(BytesIO(profile)), mode, mode, INTENT, FLAGS)
+    except (ImageCms.PyCMSError, OSError, TypeError, ValueError):
+        return None
+
+
+@lru_cache(maxsize=16)
 def _changes_nothing(profile: bytes) -> bool:
     """Whether it is sRGB's own, which many cameras write, or none for RGB: converting is a sixth of all the work."""
     probe = _converted(PROBE, profile, "RGB")
@@ -113,6 +137,15 @@ def _changes_nothing(profile: bytes) -> bool:
 def _alike(one: Image.Image, other: Image.Image) -> bool:
     extrema = cast("tuple[tuple[int, int], ...]", ImageChops.difference(one, other).getextrema())
     return max(most for _, most in extrema) <= 1
+
+
+def _without(image: Image.Image, hidden: int) -> Image.Image:
+    """16-bit grey as LA, in which one of its numbers is transparent."""
+    alpha = Image.fromarray(np.where(np.asarray(image) == hidden, 0, 255).astype(np.uint8))
+    image.info.pop("transparency")
+    grey = resizable(image)
+    grey.putalpha(alpha)
+    return without_idle_alpha(grey)
 
 
 def without_idle_alpha(image: Image.Image) -> Image.Image:

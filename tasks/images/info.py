@@ -21,7 +21,7 @@ from tasks.images.pillow_decode import CASCADE_RATIO, Source, sources, upright
 
 LONGEST = 640  # pixels of the longer side that hashes and colours are made of at least, as in an analysis
 BACKGROUND = "#ffffff"  # stands behind transparent pixels
-CONTENT_TYPES = {"pdf": "application/pdf", "svg": "image/svg+xml"}
+CONTENT_TYPES = {"pdf": "application/pdf"}
 SPACES: dict[str, Literal["gray", "rgb", "cmyk", "lab"]] = {"L": "gray", "LA": "gray", "CMYK": "cmyk", "LAB": "lab"}
 
 

@@ -1,9 +1,23 @@
 """The arithmetic of watermarks: how large a mark is laid, and where. Pure."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 from tasks.image_params import Watermark
-from tasks.images.plan import COMPASS, Size
+from tasks.images import headers
+from tasks.images.bounds import readable
+from tasks.images.model import Header, Limits
+from tasks.images.plan import COMPASS, Plan, Size
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Mark:
+    """A watermark's file, and the largest size in which it is laid over a picture."""
+
+    file: Path
+    header: Header
+    size: Size
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -15,6 +29,22 @@ class Place:
     size: Size
     corner: tuple[int, int]
     step: Size | None
+
+
+def needed(plans: Iterable[Plan], limits: Limits) -> list[Mark]:
+    """All the marks of these plans, each file once. Raises ImageRejected, as headers.read does."""
+    found: dict[Path, Mark] = {}
+    for plan in plans:
+        asked, file = plan.wanted.variant.watermark, plan.wanted.watermark
+        if asked is None or file is None:
+            continue
+        header = found[file].header if file in found else headers.read(file, limits)
+        size = placed(asked, plan.wanted.variant.dpr, plan.turned, header.upright).size
+        if file not in found or size > found[file].size:
+            found[file] = Mark(file=file, header=header, size=size)
+    for mark in found.values():
+        readable(mark.header, (), [mark.size])
+    return list(found.values())
 
 
 def placed(mark: Watermark, dpr: float, picture: Size, sides: Size) -> Place:

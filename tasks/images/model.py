@@ -1,7 +1,8 @@
 """What an engine takes and gives: one picture in, the wanted ones out. Pure."""
 
+import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
@@ -82,14 +83,18 @@ class Limits:
     max_total_pixels: int = 250_000_000
     max_frames: int = 1_000
     max_output_pixels: int = 100_000_000
-    svg: bool = False
+
+    @property
+    def of_one_frame(self) -> "Limits":
+        """The same for whoever looks at the first frame only: however many follow, they cost nothing."""
+        return replace(self, max_frames=sys.maxsize, max_total_pixels=sys.maxsize)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Header:
     """What a file says of itself before its pixels are read; its type is told by its content alone.
 
-    `format` in small letters (jpeg png webp gif tiff bmp avif heic pdf svg); `width` and `height` in pixels as stored,
+    `format` in small letters (jpeg png webp gif tiff bmp avif heic pdf); `width` and `height` in pixels as stored,
     `orientation` 1 to 8 (EXIF) still to be applied; `frames` of an animation, `pages` of a document; `has_alpha` where
     the header tells; `has_profile`: an ICC profile is embedded. `jpeg` is told of JPEG files only.
     """

@@ -3,21 +3,22 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import PIL
 from PIL import Image
 
-from tasks.images import auto, exif
-from tasks.images.colours import flattened, srgb
+from tasks.images import animation, auto, exif
+from tasks.images.bounds import bounded, readable
+from tasks.images.colours import PROBE, flattened, own, srgb
+from tasks.images.marks import Mark, needed
 from tasks.images.model import Box, Format, Limits, Made, Task
-from tasks.images.pictures import opened, refusing
-from tasks.images.pillow_decode import CASCADE_RATIO, Source, as_stored, decode, small, sources, trimmed, upright
+from tasks.images.pictures import refusing
+from tasks.images.pillow_decode import CASCADE_RATIO, Source, as_stored, small, sources, trimmed, upright
 from tasks.images.pillow_encode import Coding, encoded
 from tasks.images.pillow_steps import WHITE, draws, finished
-from tasks.images.plan import Plan, bounded, needs_pixels, planned, sides
+from tasks.images.plan import Plan, Size, needs_pixels, planned, sides, swapped
 
 LANCZOS = Image.Resampling.LANCZOS
 
@@ -52,6 +53,8 @@ class Pillow:
     def render(self, task: Task) -> Iterator[Made]:
         """As Engine says. An animation is read again for each variant that no other one can be made of."""
         plans = planned(task.wanted, *task.header.upright, trims=_untrimmed(task))
+        marks = needed(plans, task.limits)
+        readable(task.header, plans, (mark.size for mark in marks))
         trims = {one.variant.trim for one in task.wanted if one.variant.trim is not None}
         scale = 0.0 if trims else max((plan.scale for plan in plans), default=0.0)
         with closing(sources(task, scale, animated=False)) as found:
@@ -63,14 +66,23 @@ class Pillow:
             stages = _staged(task, first, plans)
         for stage in stages:
             frames = task.header.frames if stage.animated else 1
-            bounded(stage.plan, stage.format, task.limits, frames=frames)
+            transparent = first.level.image.mode in ("LA", "RGBA")
+            bounded(
+                stage.plan,
+                stage.format,
+                task.limits,
+                frames=frames,
+                transparent=transparent,
+                lossless=stage.lossless,
+            )
         if any(stage.animated for stage in stages[1:]) and not stages[0].animated:
             for _ in sources(task, 0.0, animated=True):  # nothing is made of an animation that breaks off
                 pass
-        return self._made(task, first, stages, _marks(stages, task.limits))
+        pictures = {mark.file: (_mark(mark, task.limits), mark.header.upright) for mark in marks}
+        return self._made(task, first, stages, pictures)
 
     def _made(
-        self, task: Task, first: Source, stages: Sequence[Stage], marks: Mapping[Path, Image.Image]
+        self, task: Task, first: Source, stages: Sequence[Stage], marks: Mapping[Path, tuple[Image.Image, Size]]
     ) -> Iterator[Made]:
         reels: list[Reel] = []  # what has been made and will be needed, the largest scale first
         for number, stage in enumerate(stages):
@@ -80,12 +92,13 @@ class Pillow:
             best = [_best([*reels, reel], later) for later in stages[number + 1 :]]
             reels = [one for one in [*reels, reel] if any(one is needed for needed in best)]
             mark = None if plan.wanted.watermark is None else marks[plan.wanted.watermark]
-            frames = [finished(frame, plan, stage.format, mark) for frame in reel.frames]
+            profile = first.profile if stage.own else None
+            frames = [finished(frame, plan, stage.format, mark, profile) for frame in reel.frames]
             coding = Coding(
                 format=stage.format,
                 lossless=stage.lossless,
                 exif=exif.kept(first.exif, variant.metadata),
-                profile=first.profile if stage.own else None,
+                profile=profile,
                 delays=reel.delays,
                 plays=first.plays,
             )
@@ -95,7 +108,7 @@ class Pillow:
                 format=stage.format,
                 width=plan.canvas[0],
                 height=plan.canvas[1],
-                frames=_count(data) if len(frames) > 1 else 1,
+                frames=animation.frames(data) if len(frames) > 1 else 1,
                 data=data,
                 engine=self.version,
             )
@@ -152,7 +165,8 @@ def _can_keep(first: Source, plan: Plan, format_: Format) -> bool:
     mode, space = first.level.image.mode, first.profile[16:20]  # ICC.1:2022, 7.2.6
     match space:
         case b"RGB ":
-            return mode in ("RGB", "RGBA") and format_ is not Format.GIF
+            fits = mode in ("RGB", "RGBA") and format_ is not Format.GIF
+            return fits and (not draws(plan) or own(PROBE, first.profile) is not None)
         case b"GRAY":
             plain = mode == "L" or (mode == "LA" and format_.has_alpha)
             return plain and format_ in (Format.JPEG, Format.PNG, Format.TIFF) and not draws(plan)
@@ -162,18 +176,16 @@ def _can_keep(first: Source, plan: Plan, format_: Format) -> bool:
             return False
 
 
-def _marks(stages: Sequence[Stage], limits: Limits) -> dict[Path, Image.Image]:
-    """The watermarks' pictures, RGBA in sRGB, no larger than what they are laid on."""
-    longest: dict[Path, int] = {}
-    for stage in stages:
-        if (file := stage.plan.wanted.watermark) is not None:
-            longest[file] = max(longest.get(file, 1), *stage.plan.turned)
-    marks = {}
-    for file, most in longest.items():
-        with opened(file, limits) as (image, picture), refusing(limits):
-            source = decode(image, picture.format, 0.0)
-            marks[file] = small(source, most).convert("RGBA")
-    return marks
+def _mark(mark: Mark, limits: Limits) -> Image.Image:
+    """The watermark's picture, RGBA in sRGB, upright, in the size that is needed."""
+    task = Task(file=mark.file, header=mark.header, wanted=(), limits=limits)
+    scale = max(mark.size[0] / mark.header.upright[0], mark.size[1] / mark.header.upright[1])
+    with closing(sources(task, scale, animated=False)) as found:
+        source = next(found)
+    with refusing(limits):
+        size = swapped(mark.size, source.orientation)
+        image = source.level.image.resize(size, LANCZOS, reducing_gap=3.0)
+        return upright(srgb(image, source.profile), source.orientation).convert("RGBA")
 
 
 def _best(reels: Sequence[Reel], stage: Stage) -> Reel | None:
@@ -226,9 +238,3 @@ def _resized(image: Image.Image, region: Box, crop: Box, size: tuple[int, int]) 
         min(float(image.height), (crop[3] - region[1]) * down),
     )
     return image.resize(size, LANCZOS, box=box)
-
-
-def _count(data: bytes) -> int:
-    """Frames of an animation that we have written: encoders make one of several that are alike."""
-    with Image.open(BytesIO(data)) as image:
-        return int(getattr(image, "n_frames", 1))

@@ -8,10 +8,10 @@ from PIL import Image, ImageColor, ImageFilter
 
 from tasks.image_params import Variant
 from tasks.images import marks
-from tasks.images.colours import flattened, without_idle_alpha
+from tasks.images.colours import flattened, own, without_idle_alpha
 from tasks.images.model import Format
 from tasks.images.pillow_decode import upright
-from tasks.images.plan import Plan
+from tasks.images.plan import Plan, Size
 
 LANCZOS = Image.Resampling.LANCZOS
 WHITE = "#ffffff"
@@ -24,8 +24,17 @@ SHARPENING = 100
 LUMINANCE = (13_933, 46_871, 4_732)
 
 
-def finished(image: Image.Image, plan: Plan, format_: Format, mark: Image.Image | None) -> Image.Image:
-    """From the resized picture to the one that is encoded, in the format's terms; `mark` is RGBA in sRGB."""
+def finished(
+    image: Image.Image,
+    plan: Plan,
+    format_: Format,
+    mark: tuple[Image.Image, Size] | None,
+    profile: bytes | None = None,
+) -> Image.Image:
+    """From the resized picture, which has a profile or is in sRGB, to the one that is encoded, in the format's terms.
+
+    `mark` is the watermark, RGBA in sRGB, and the sides that its file has.
+    """
     variant = plan.wanted.variant
     image = upright(image, plan.turn)
     if variant.grayscale:
@@ -35,8 +44,8 @@ def finished(image: Image.Image, plan: Plan, format_: Format, mark: Image.Image 
     if variant.sharpen is not None:
         image = _filtered(image, ImageFilter.UnsharpMask(variant.sharpen, SHARPENING, 0))
     if mark is not None:
-        image = _marked(image, mark, variant)
-    return _grounded(image, plan, format_)
+        image = _marked(image, _in_its_colours(mark[0], profile), mark[1], variant)
+    return _grounded(image, plan, format_, profile)
 
 
 def draws(plan: Plan) -> bool:
@@ -75,9 +84,9 @@ def _filtered(image: Image.Image, by: ImageFilter.Filter) -> Image.Image:
     return image.convert(image.mode[:-1] + "a").filter(by).convert(image.mode)
 
 
-def _marked(image: Image.Image, mark: Image.Image, variant: Variant) -> Image.Image:
+def _marked(image: Image.Image, mark: Image.Image, sides: Size, variant: Variant) -> Image.Image:
     assert variant.watermark is not None
-    place = marks.placed(variant.watermark, variant.dpr, image.size, mark.size)
+    place = marks.placed(variant.watermark, variant.dpr, image.size, sides)
     mark = mark.copy() if mark.size == place.size else mark.resize(place.size, LANCZOS)
     mark.putalpha(mark.getchannel("A").point([round(alpha * variant.watermark.opacity) for alpha in range(256)]))
     layer = Image.new("RGBA", image.size, CLEAR)
@@ -88,6 +97,11 @@ def _marked(image: Image.Image, mark: Image.Image, variant: Variant) -> Image.Im
     return without_idle_alpha(Image.alpha_composite(image.convert("RGBA"), layer))
 
 
+def _in_its_colours(image: Image.Image, profile: bytes | None) -> Image.Image:
+    """An sRGB picture in the colours of the profile, if there is one."""
+    return image if profile is None else own(image, profile) or image
+
+
 def _tiled(mark: Image.Image, corner: tuple[int, int], step: tuple[int, int], size: tuple[int, int]) -> Image.Image:
     """A layer full of marks; whole pixels are looked up, as there may be millions of small marks."""
     cell = Image.new("RGBA", step, CLEAR)
@@ -96,12 +110,13 @@ def _tiled(mark: Image.Image, corner: tuple[int, int], step: tuple[int, int], si
     return Image.fromarray(np.asarray(cell)[(rows % step[1])[:, None], columns % step[0]])
 
 
-def _grounded(image: Image.Image, plan: Plan, format_: Format) -> Image.Image:
+def _grounded(image: Image.Image, plan: Plan, format_: Format, profile: bytes | None) -> Image.Image:
     """The picture on its canvas, in front of its background."""
     background = plan.wanted.variant.background
     if plan.canvas != image.size or (background is not None and image.mode in ("LA", "RGBA")):
         opaque = WHITE if background is None and not format_.has_alpha else background
-        ground = Image.new("RGBA", plan.canvas, CLEAR if opaque is None else ImageColor.getcolor(opaque, "RGBA"))
+        colour = Image.new("RGBA", (1, 1), CLEAR if opaque is None else ImageColor.getcolor(opaque, "RGBA"))
+        ground = _in_its_colours(colour, profile).resize(plan.canvas, Image.Resampling.NEAREST)
         layer = Image.new("RGBA", plan.canvas, CLEAR)
         layer.paste(image.convert("RGBA"), plan.offset)
         image = without_idle_alpha(Image.alpha_composite(ground, layer))

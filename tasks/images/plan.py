@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from tasks.image_params import Crop, Variant
 from tasks.images import smart
-from tasks.images.model import Box, Format, ImageRejected, Limits, Wanted
+from tasks.images.model import Box, ImageRejected, Wanted
 
 Size = tuple[int, int]
 
@@ -127,24 +127,6 @@ def swapped(size: Size, turn: int) -> Size:
 
 def sides(box: Box) -> tuple[float, float]:
     return box[2] - box[0], box[3] - box[1]
-
-
-def bounded(plan: Plan, format_: Format, limits: Limits, *, frames: int = 1) -> None:
-    """Refuse a picture that its format cannot hold or that is too large; raises ImageRejected."""
-    width, height = plan.canvas
-    if max(width, height) > format_.largest_side:
-        reason = f"{format_.upper()} holds at most {format_.largest_side:,} a side"
-    elif width * height * frames > limits.max_output_pixels:
-        reason = f"a variant may have at most {limits.max_output_pixels:,} in all" + (
-            f", its {frames:,} frames together" if frames > 1 else ""
-        )
-    else:
-        return
-    raise ImageRejected(
-        "image_too_large",
-        f"The variant {plan.wanted.variant.name!r} would have {width:,} by {height:,} pixels, and {reason}. "
-        "Ask for a smaller one.",
-    )
 
 
 def _plan(one: Wanted, width: int, height: int, trims: Mapping[int, Box], pixels: NDArray[np.uint8] | None) -> Plan:

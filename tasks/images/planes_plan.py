@@ -4,8 +4,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from tasks.image_params import Variant
+from tasks.images.bounds import bounded, readable
 from tasks.images.model import Box, Format, Header, Task
-from tasks.images.plan import SEEN, Plan, Size, before, bounded, composed, planned, swapped
+from tasks.images.plan import SEEN, Plan, Size, before, composed, planned, swapped
 from tasks.images.planes_grid import Grid, Pass, between
 from tasks.images.turbojpeg import DIVISORS, SCALABLE, Colours, Frame, Sampling
 
@@ -64,9 +65,11 @@ def program(task: Task) -> Program | None:
     frame, jpeg = _frame(task.header), task.header.jpeg
     if frame is None or frame.sampling is None or jpeg is None or task.allow_truncated or task.page != 1:
         return None
-    if not all(_fits(one.variant, task.header) for one in task.wanted):
+    is_grey = frame.sampling is Sampling.GREY
+    if not all(_fits(one.variant, task.header, is_grey=is_grey) for one in task.wanted):
         return None
     plans = planned(task.wanted, *task.header.upright)
+    readable(task.header, plans)
     for plan in plans:
         bounded(plan, Format.JPEG, task.limits)
         if plan.canvas != plan.turned:
@@ -95,7 +98,7 @@ def _frame(header: Header) -> Frame | None:
     return Frame(width=header.width, height=header.height, sampling=sampling, colours=Colours.YCBCR)
 
 
-def _fits(variant: Variant, header: Header) -> bool:
+def _fits(variant: Variant, header: Header, *, is_grey: bool) -> bool:
     return (
         variant.format in (None, "jpeg")
         and variant.trim is None
@@ -109,6 +112,7 @@ def _fits(variant: Variant, header: Header) -> bool:
         and (variant.max_bytes is None or (variant.quality or QUALITY) < FULL_CHROMA)
         and variant.metadata == "strip"
         and not (variant.keep_icc and header.has_profile)
+        and not (variant.grayscale and not is_grey)  # luma is no measure of light
     )
 
 
@@ -141,7 +145,7 @@ def _steps(stored: Layout, plans: Sequence[Plan], header: Header) -> list[Step] 
     for plan in plans:
         quality = plan.wanted.variant.quality or QUALITY
         sampling = Sampling.QUARTER if quality < FULL_CHROMA else Sampling.FULL
-        if stored.chroma is None or plan.wanted.variant.grayscale:  # grey is luma: both are those of ITU-R BT.601
+        if stored.chroma is None:
             sampling = Sampling.GREY
         turn = composed(header.orientation, plan.turn)
         for box in _boxes(plan, header, stored.luma[0].pitch):

@@ -1,6 +1,6 @@
 """The engine of image.resize: one picture in, the wanted ones out, the largest first. On libvips."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import islice
@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pyvips
 
-from tasks.images import auto, exif, headers, vips_colours, vips_frames, vips_pixels
+from tasks.images import animation, auto, exif, vips_colours, vips_frames, vips_pixels
+from tasks.images.bounds import bounded, readable
+from tasks.images.marks import Mark, needed, placed
 from tasks.images.model import Format, ImageRejected, Limits, Made, Task
 from tasks.images.pillow import Pillow
-from tasks.images.plan import Plan, bounded
+from tasks.images.plan import Plan, Size, swapped
 from tasks.images.refusals import UNREADABLE
 from tasks.images.vips_ground import grounded, marked
 from tasks.images.vips_levels import Levels, looked_at
@@ -63,7 +65,7 @@ class _Work:
     def __init__(self, task: Task) -> None:
         self._task = task
         self._levels = Levels(task)
-        self._marks: dict[Path, pyvips.Image] = {}
+        self._marks: dict[Path, tuple[pyvips.Image, Size]] = {}  # with the sides that their files have
         self._reading = partial(refusing, task.file, task.header.format)
 
     def made(self, engine: str) -> Iterator[Made]:
@@ -72,40 +74,45 @@ class _Work:
         for target in targets:
             frames = self._task.header.frames if target.moves else 1
             bounded(target.plan, target.format or Format.PNG, self._task.limits, frames=frames)
-        self._marks = _marks(targets, self._task.limits)
+        plans = [target.plan for target in targets]
+        marks = needed(plans, self._task.limits)
+        readable(self._task.header, plans, (mark.size for mark in marks))
+        self._marks = {mark.file: (_mark(mark, self._task.limits), mark.header.upright) for mark in marks}
         if any(target.moves for target in targets[1:]) and not targets[0].moves:
             with self._reading():
                 read_to_end(self._task, frames=True)  # nothing is made of an animation that breaks off
         for target in targets:
             sheet = self._moving(target) if target.moves else self._still(target)
+            data = encoded(sheet)
             yield Made(
                 name=sheet.variant.name,
                 format=sheet.format,
                 width=sheet.image.width,
                 height=sheet.image.height // sheet.frames,
-                frames=sheet.frames,
-                data=encoded(sheet),
+                frames=animation.frames(data) if sheet.frames > 1 else 1,
+                data=data,
                 engine=engine,
             )
 
     def _still(self, target: _Target) -> Sheet:
         plan, variant = target.plan, target.plan.wanted.variant
         with self._reading():
-            image, metadata, native = self._levels.pixels(plan), self._levels.metadata, self._levels.native(plan)
+            image, metadata = self._levels.pixels(plan), self._levels.metadata
+            profile = metadata.profile if self._levels.native(plan) else None
         format_, lossless = target.format, variant.lossless
         if variant.format == "auto":
             format_, picked = auto.chosen(looked_at(image), animated=False, size=plan.canvas)
             lossless = lossless or picked
         elif format_ is None:
             format_ = Format.PNG if image.hasalpha() else Format.JPEG
-        bounded(plan, format_, self._task.limits)
+        bounded(plan, format_, self._task.limits, transparent=image.hasalpha(), lossless=lossless)
         return Sheet(
-            image=self._finished(image, plan, format_),
+            image=self._finished(image, plan, format_, profile),
             format=format_,
             variant=variant,
             lossless=lossless,
             exif=exif.kept(metadata.exif, variant.metadata),
-            profile=metadata.profile if native else None,
+            profile=profile,
         )
 
     def _moving(self, target: _Target) -> Sheet:
@@ -124,8 +131,8 @@ class _Work:
             loop=metadata.loop,
         )
 
-    def _finished(self, image: pyvips.Image, plan: Plan, format_: Format) -> pyvips.Image:
-        """From the resized picture to the one that is encoded: the steps in their order."""
+    def _finished(self, image: pyvips.Image, plan: Plan, format_: Format, profile: bytes | None = None) -> pyvips.Image:
+        """From the resized picture, in its profile or sRGB, to the one that is encoded: the steps in their order."""
         variant = plan.wanted.variant
         image = vips_pixels.turned(image, plan.turn)
         if variant.grayscale:
@@ -135,8 +142,10 @@ class _Work:
         if variant.sharpen is not None:
             image = vips_pixels.sharpened(image, variant.sharpen)
         if variant.watermark is not None and plan.wanted.watermark is not None:
-            image = marked(image, self._marks[plan.wanted.watermark], variant.watermark, variant.dpr)
-        return grounded(image, plan, format_)
+            mark, sides = self._marks[plan.wanted.watermark]
+            place = placed(variant.watermark, variant.dpr, (image.width, image.height), sides)
+            image = marked(image, mark, place, variant.watermark.opacity, profile)
+        return grounded(image, plan, format_, profile)
 
 
 def _target(task: Task, plan: Plan) -> _Target:
@@ -154,23 +163,13 @@ def _target(task: Task, plan: Plan) -> _Target:
     return _Target(plan=plan, format=format_, moves=many and format_ is not None and format_.animates)
 
 
-def _marks(targets: Sequence[_Target], limits: Limits) -> dict[Path, pyvips.Image]:
-    """The watermarks' pictures, RGBA in sRGB, upright, no larger than what they are laid on."""
-    longest: dict[Path, int] = {}
-    for target in targets:
-        if (file := target.plan.wanted.watermark) is not None:
-            longest[file] = max(longest.get(file, 1), *target.plan.turned)
-    return {file: _mark(file, most, limits) for file, most in longest.items()}
-
-
-def _mark(file: Path, longest: int, limits: Limits) -> pyvips.Image:
-    header = headers.read(file, limits)
-    with refusing(file, header.format):
-        scale = min(1.0, longest / max(header.width, header.height))
-        source = loaded(Task(file=file, header=header, wanted=(), limits=limits), scale=scale)
-        width, height = source.region[2] * scale, source.region[3] * scale
-        size = (max(1, round(width)), max(1, round(height)))
-        image = vips_colours.srgb(source.part(source.region, size))
+def _mark(mark: Mark, limits: Limits) -> pyvips.Image:
+    """The watermark's picture, RGBA in sRGB, upright, in the size that is needed."""
+    header, turn = mark.header, orientation(mark.header)
+    with refusing(mark.file, header.format):
+        scale = max(mark.size[0] / header.upright[0], mark.size[1] / header.upright[1])
+        source = loaded(Task(file=mark.file, header=header, wanted=(), limits=limits), scale=min(1.0, scale))
+        image = vips_colours.srgb(source.part(source.region, swapped(mark.size, turn)))
         image = vips_colours.coloured(image).copy_memory()
         image = image if image.hasalpha() else image.bandjoin(255).copy(interpretation="srgb")
-        return vips_pixels.turned(image, orientation(header)).copy_memory()
+        return vips_pixels.turned(image, turn).copy_memory()

@@ -5,7 +5,7 @@ from functools import lru_cache
 
 import pyvips
 
-from tasks.images import refusals
+from tasks.images import press, refusals
 from tasks.images.model import Format
 
 PROFILE = "icc-profile-data"
@@ -44,9 +44,11 @@ def srgb(image: pyvips.Image) -> pyvips.Image:
     comes off an ordinary press.
     """
     grey = image.interpretation in GREY
+    if image.interpretation == "cmyk" and not image.get_typeof(PROFILE):
+        image = image.copy()
+        image.set_type(pyvips.GValue.blob_type, PROFILE, press.profile())
     if not _needs_profile(image):
-        image = eight_bits(image)
-        return image.colourspace("srgb") if image.interpretation == "cmyk" else image
+        return eight_bits(image)
     image = image.icc_transform("srgb", embedded=True, intent="relative", black_point_compensation=True, depth=8)
     if not grey:
         return image
@@ -54,11 +56,20 @@ def srgb(image: pyvips.Image) -> pyvips.Image:
     return _picked(image, kept).copy(interpretation="b-w")
 
 
+def own(image: pyvips.Image, profile: bytes) -> pyvips.Image:
+    """An sRGB picture in the colours of an RGB profile: the other way round."""
+    image = image.icc_import(input_profile="srgb", intent="relative", pcs="lab")
+    image.set_type(pyvips.GValue.blob_type, PROFILE, profile)
+    image = image.icc_export(intent="relative", black_point_compensation=True, depth=8)
+    return image.copy(interpretation="srgb")
+
+
 def can_keep(kind: str, alpha: bool, profile: bytes | None, format_: Format, *, drawn: bool) -> bool:
     """Whether the format can hold pixels of this kind with their own profile; `drawn`: other colours come into it."""
     match None if profile is None else profile[16:20]:  # ICC.1:2022, 7.2.6
         case b"RGB ":
-            return kind in COLOUR and format_ is not Format.GIF
+            fits = kind in COLOUR and format_ is not Format.GIF
+            return fits and (not drawn or _takes(bytes(profile or b"")))
         case b"GRAY":
             plain = kind in GREY and (format_.has_alpha or not alpha)
             return plain and format_ in (Format.JPEG, Format.PNG, Format.TIFF) and not drawn
@@ -102,9 +113,23 @@ def _needs_profile(image: pyvips.Image) -> bool:
 
 
 @lru_cache(maxsize=16)
+def _takes(profile: bytes) -> bool:
+    """Whether colours can be brought into it."""
+    try:
+        own(_probe(), profile)
+    except pyvips.Error:
+        return False
+    return True
+
+
+def _probe() -> pyvips.Image:
+    return pyvips.Image.new_from_memory(PROBE, len(PROBE) // 3, 1, 3, "uchar").copy(interpretation="srgb")
+
+
+@lru_cache(maxsize=16)
 def _changes_nothing(profile: bytes) -> bool:
     """Whether it is sRGB's own, which many cameras write: converting is a third of all the work."""
-    probe = pyvips.Image.new_from_memory(PROBE, len(PROBE) // 3, 1, 3, "uchar").copy(interpretation="srgb")
+    probe = _probe()
     tagged = probe.copy()
     tagged.set_type(pyvips.GValue.blob_type, PROFILE, profile)
     after = tagged.icc_transform("srgb", embedded=True, intent="relative", black_point_compensation=True)

@@ -2,9 +2,8 @@
 
 import pyvips
 
-from tasks.image_params import Watermark
 from tasks.images import vips_colours, vips_pixels
-from tasks.images.marks import Place, placed
+from tasks.images.marks import Place
 from tasks.images.model import Format
 from tasks.images.plan import Plan, Size
 
@@ -18,22 +17,23 @@ def draws(plan: Plan) -> bool:
     return variant.watermark is not None or variant.background is not None or plan.canvas != plan.turned
 
 
-def marked(image: pyvips.Image, mark: pyvips.Image, asked: Watermark, dpr: float) -> pyvips.Image:
-    """Lay a watermark, RGBA in sRGB, over a picture."""
-    size = (image.width, image.height)
-    place = placed(asked, dpr, size, (mark.width, mark.height))
+def marked(
+    image: pyvips.Image, mark: pyvips.Image, place: Place, opacity: float, profile: bytes | None = None
+) -> pyvips.Image:
+    """Lay a watermark, RGBA in sRGB, over a picture, which has a profile or is in sRGB, too."""
     whole = (0.0, 0.0, float(mark.width), float(mark.height))
     mark = vips_pixels.resized(mark, whole, whole, place.size)
-    mark = (mark * [1, 1, 1, asked.opacity] + 0.5).cast("uchar").copy(interpretation="srgb").copy_memory()
+    mark = mark if profile is None else vips_colours.own(mark, profile)
+    mark = (mark * [1, 1, 1, opacity] + 0.5).cast("uchar").copy(interpretation="srgb").copy_memory()
     image = vips_colours.coloured(image)
     if place.step is not None:
-        return _over(image, _tiled(mark, place, size))
+        return _over(image, _tiled(mark, place, (image.width, image.height)))
     part = image.crop(*place.corner, mark.width, mark.height)
     return image.insert(_over(part, mark), *place.corner)
 
 
-def grounded(image: pyvips.Image, plan: Plan, format_: Format) -> pyvips.Image:
-    """The picture on its canvas, in front of its background."""
+def grounded(image: pyvips.Image, plan: Plan, format_: Format, profile: bytes | None = None) -> pyvips.Image:
+    """The picture, which has a profile or is in sRGB, on its canvas, in front of its background."""
     background = plan.wanted.variant.background
     on_canvas = plan.canvas != (image.width, image.height)
     if background is None and not on_canvas:
@@ -41,6 +41,8 @@ def grounded(image: pyvips.Image, plan: Plan, format_: Format) -> pyvips.Image:
     behind = (CLEAR if format_.has_alpha else WHITE) if background is None else _rgba(background)
     if not format_.has_alpha:
         behind = _on_white(behind)
+    if profile is not None:
+        behind = (*_own(behind[:3], profile), behind[3])
     if image.hasalpha():
         image = _behind(image, behind)
     if on_canvas:
@@ -94,6 +96,11 @@ def _tiled(mark: pyvips.Image, place: Place, size: Size) -> pyvips.Image:
         -(-(length + first) // step) for length, first, step in zip(size, (left, top), place.step, strict=True)
     )
     return cell.copy_memory().replicate(across, down).crop(left, top, *size)
+
+
+def _own(colour: tuple[int, ...], profile: bytes) -> tuple[int, ...]:
+    pixel = pyvips.Image.new_from_memory(bytes(colour), 1, 1, 3, "uchar").copy(interpretation="srgb")
+    return tuple(bytes(vips_colours.own(pixel, profile).write_to_memory()))
 
 
 def _rgba(colour: str) -> tuple[int, ...]:

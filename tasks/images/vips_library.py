@@ -35,6 +35,12 @@ CUT_SHORT = (
     "got 0 bytes",
     "unable to parse image",  # WebP of any kind of damage
 )
+# How they say that there is no memory left, in small letters; and what a picture says that asks for very much.
+NO_MEMORY = ("out of memory", "insufficient memory", "memory allocation error", "error creating thread")
+NOT_WRITTEN = ("failed to allocate", "memory error", "wbuffer_write: write failed")  # that of an encoder
+BOMB = "security limit"
+LACKING = "libvips has no memory left"
+
 # What pyvips raises for an error of libvips; the second where its message repeats bytes of a file that are no UTF-8.
 ERRORS = (pyvips.Error, UnicodeDecodeError)
 
@@ -55,6 +61,17 @@ def ready(threads: int) -> None:
     pyvips.voperation.concurrency_set(threads)
 
 
+@contextmanager
+def single() -> Iterator[None]:
+    """Work with one thread while this lasts, as an encoder whose bytes depend on their number has to."""
+    threads = pyvips.voperation.concurrency_get()
+    pyvips.voperation.concurrency_set(1)
+    try:
+        yield
+    finally:
+        pyvips.voperation.concurrency_set(threads)
+
+
 @cache
 def _guarded() -> None:
     pyvips.voperation.cache_set_max(0)  # pictures do not come twice
@@ -71,14 +88,14 @@ def refusing(file: Path, format_: str) -> Iterator[None]:
 
     libvips gathers the messages of everything that failed before, so they are cleared first.
     """
-    with working():
-        try:
-            yield
-        except ERRORS as exc:
-            if _lacks_memory(exc):
-                raise
-            cut = ends_early(exc) and not is_whole(file, format_)
-            raise (refusals.truncated() if cut else refusals.unreadable()) from exc
+    pyvips.vips_lib.vips_error_clear()
+    try:
+        yield
+    except ERRORS as exc:
+        if _says(exc, NO_MEMORY) and not _says(exc, (BOMB,)):
+            raise MemoryError(LACKING) from exc
+        cut = _says(exc, CUT_SHORT) and not is_whole(file, format_)
+        raise (refusals.truncated() if cut else refusals.unreadable()) from exc
 
 
 @contextmanager
@@ -88,24 +105,14 @@ def working() -> Iterator[None]:
     try:
         yield
     except ERRORS as exc:
-        if _lacks_memory(exc):
-            raise MemoryError("libvips has no memory left") from exc
+        if _says(exc, (*NO_MEMORY, *NOT_WRITTEN)):
+            raise MemoryError(LACKING) from exc
         raise
 
 
-def ends_early(error: Exception) -> bool:
-    """Whether libvips, or a library below it, found the end of a file too soon."""
-    return any(words in _message(error) for words in CUT_SHORT)
-
-
-def _lacks_memory(error: Exception) -> bool:
-    return "out of memory" in _message(error)
-
-
-def _message(error: Exception) -> str:
-    if isinstance(error, UnicodeDecodeError):
-        return error.object.decode(errors="replace").lower()
-    return str(error).lower()
+def _says(error: Exception, words: tuple[str, ...]) -> bool:
+    message = error.object.decode(errors="replace") if isinstance(error, UnicodeDecodeError) else str(error)
+    return any(found in message.lower() for found in words)
 
 
 def is_whole(file: Path, format_: str) -> bool:

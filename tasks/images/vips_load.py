@@ -22,8 +22,8 @@ SHRINKS = (8, 4, 2)
 LEFT_OVER = 1.4
 NEGLIGIBLE = 0.25  # of a wanted pixel: what may be left out at the sides
 
-# Other formats do it with "truncated", which lets pass what browsers show as well. A TIFF whose packing libvips does not
-# know would then come out blank, and a PNG with damage in the middle of its pixels as if it were none.
+# For other formats "truncated" is enough. A TIFF whose packing libvips does not know would then come out blank, and a
+# PNG with damage in the midst of its pixels as if there were none.
 FAIL_ON = {"tiff": "error", "png": "error"}
 
 ROW_BY_ROW = ("jpeg", "png", "tiff")  # read as far as is needed; others are read in full

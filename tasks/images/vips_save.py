@@ -1,5 +1,6 @@
 """Encoded files out of pixels, by libvips."""
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from io import BytesIO
 from typing import assert_never, cast
@@ -12,6 +13,7 @@ from tasks.images import quality
 from tasks.images.model import Format
 from tasks.images.pillow_encode import tiff_options, with_alpha
 from tasks.images.vips_colours import PROFILE
+from tasks.images.vips_library import single
 
 QUALITY = {Format.JPEG: 80, Format.WEBP: 80, Format.AVIF: 60}
 OPTIMISED_FROM = 4  # effort from which JPEGs get Huffman tables of their own: twice the time for some per cent
@@ -56,7 +58,8 @@ def encoded(sheet: Sheet) -> bytes:
     def encode(at: int) -> bytes:
         if sheet.format.has_quality:
             options["Q"] = at
-        data = cast("bytes", pyvips.Operation.call(name, image, **options))
+        with single() if sheet.format is Format.AVIF else nullcontext():
+            data = cast("bytes", pyvips.Operation.call(name, image, **options))
         return with_alpha(data) if transparent else data
 
     most_bytes = sheet.variant.max_bytes

@@ -65,9 +65,10 @@ def read(file: Path | BinaryIO, inputs: Iterable[Input], limits: Limits, *, deta
     """Decode a picture once, no larger than all of the inputs need, or the `detail` of so many pixels a side.
 
     The inputs are those of all networks that might look, not only of those that will: so what one sees, and says, does
-    not depend on who else is asked. Raises ImageRejected.
+    not depend on who else is asked. Of an animation or a file of pages the first one is looked at, however many
+    follow. Raises ImageRejected.
     """
-    with opened(file, limits) as (image, found), refusing(limits):
+    with opened(file, limits.of_one_frame) as (image, found), refusing(limits):
         factor = _factor(max(_scale(found.width, found.height, wanted) for wanted in (NETWORKS, *inputs)))
         finer = min(factor, _factor(detail / max(found.width, found.height))) if detail else factor
         source = pillow_decode.decode(image, found.format, 1 / finer / pillow_decode.CASCADE_RATIO)

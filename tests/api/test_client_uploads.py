@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 
 from api.cli.commands import cli
 from api.client import ApiError, Millrace, MillraceError, image_path
-from api.client.image_urls import NAMES
+from api.client.image_urls import NAMES, SHORT
 from deploy.local.servers import Urls
 from storage.image_model import new_image_key_id, new_upload_id
 from tasks.image_path import OPERATIONS, parse, signed
@@ -126,6 +126,7 @@ SAID: dict[str, tuple[dict[str, Any], str]] = {
         {"crop": (0.25, 0, 1e-05, 1.0, "share"), "pad": [1, 2, 3, 4], "watermark": (MARK, "", 0.5, 1, 0, True)},
         f"crop:0.25:0:0.00001:1:share,pad:1:2:3:4,watermark:{MARK}::0.5:1:0:1",
     ),
+    "short names": ({"w": 300, "gray": True, "bg": "#ff00aa"}, "w:300,grayscale,background:ff00aa"),
     "an end": ({"page": 2, "exp": datetime(2030, 1, 1, tzinfo=UTC)}, "page:2,exp:1893456000"),
 }
 
@@ -140,6 +141,7 @@ def test_the_client_signs_what_the_server_reads(said: str) -> None:
 
 def test_the_client_knows_every_operation() -> None:
     assert sorted(NAMES) == sorted([*OPERATIONS, "page", "exp"])
+    assert {one.short: name for name, one in OPERATIONS.items() if one.short != name} == SHORT
 
 
 WRONG: list[tuple[str, str, dict[str, Any], str]] = [
@@ -147,6 +149,7 @@ WRONG: list[tuple[str, str, dict[str, Any], str]] = [
     (UPLOAD, KEY, {}, "image key"),
     ("../../v1", SIGNING, {}, "is not the id of an upload"),
     (UPLOAD, SIGNING, {"widht": 3}, "there is no operation 'widht'"),
+    (UPLOAD, SIGNING, {"w": 3, "width": 4}, "'width' is given twice"),
     (UPLOAD, SIGNING, {"format": "webp/../x"}, "format cannot be"),
     (UPLOAD, SIGNING, {"fit": "a,w:1"}, "fit cannot be"),
 ]
@@ -180,6 +183,9 @@ def test_uploads_are_added_listed_and_deleted_from_the_command_line(run: Run, ph
     assert [line.split()[0] for line in listed[1:]] == ids[::-1]
     documents = [json.loads(line) for line in run("uploads", "list", "--json", "--limit", "1").stdout.splitlines()]
     assert [one["id"] for one in documents] == [ids[1]]
+    (empty := photo.with_name("empty.jpg")).touch()
+    refused = run("uploads", "add", str(empty))
+    assert (refused.exit_code, refused.stderr.startswith("error: empty.jpg: ")) == (1, True)
     assert run("uploads", "delete", *ids).stdout == "".join(f"{one}  deleted\n" for one in ids)
     assert run("uploads").stderr == "There are no uploads.\n"
     again = run("uploads", "delete", ids[0])
@@ -200,8 +206,13 @@ def test_a_link_is_made_from_the_command_line(run: Run, photo: Path) -> None:
     assert signing.partition(".")[2] not in made.stdout
     twice = run("image-url", upload, "--width", "3", "--operation", "width:4", MILLRACE_IMAGE_KEY=signing)
     assert (twice.exit_code, "given twice" in twice.stderr) == (2, True)
-    assert run("image-url", upload).exit_code == 2
+    keyless = run("image-url", upload)
+    assert (keyless.exit_code, "MILLRACE_IMAGE_KEY" in keyless.stderr) == (2, True)
     key_id = signing.partition(".")[0]
+    whole = run("image-keys", "delete", signing)
+    assert (whole.exit_code, "its id alone" in whole.stderr, signing in whole.output) == (1, True, False)
+    assert run("image-keys", "retire", key_id, "--at", "2020-01-31T12:00Z").exit_code == 2
+    assert httpx2.get(made.stdout.strip()).status_code == 202
     assert run("image-keys", "retire", key_id).stdout.startswith(f"{key_id}  retired ")
     assert httpx2.get(made.stdout.strip()).status_code == 403
     assert run("image-keys", "retire", key_id, "--at", "soon").exit_code == 2

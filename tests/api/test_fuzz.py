@@ -109,6 +109,7 @@ def published(own_api: Api, monkeypatch: pytest.MonkeyPatch) -> Iterator[BaseSch
         )
 
 
+@pytest.mark.timeout(400)  # a minute, where nothing else runs
 def test_no_answer_is_outside_the_document(published: BaseSchema) -> None:
     wrong: dict[str, str] = {}
     asked = 0

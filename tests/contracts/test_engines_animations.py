@@ -64,6 +64,18 @@ def test_animations_keep_their_frames_and_times(bench: Bench, source: str, targe
     assert psnr(decoded(still.data).convert("RGB"), film()[0]) > 25
 
 
+@pytest.mark.parametrize("target", ["gif", "webp"])
+def test_frames_that_are_alike_are_counted_as_they_are_written(bench: Bench, target: str) -> None:
+    data = moving("GIF", [50, 60, 70])
+    second, third = data.index(b"!\xf9", data.index(b"!\xf9") + 1), data.rindex(b"!\xf9")
+    again = data[:third] + data[second:third].replace(b"\x06\0", b"\x09\0", 1) + data[third:]
+
+    made = bench.one(again, format=target)
+
+    assert made.frames == len(delays_of(made.data))
+    assert sum(delays_of(made.data)) == 270
+
+
 @pytest.mark.parametrize(("loop", "plays"), [(None, 1), (0, 0), (3, 4)])
 def test_animations_are_played_as_often_as_before(bench: Bench, loop: int | None, plays: int) -> None:
     gif, webp = bench.all(moving("GIF", [50, 60], loop), {"format": "gif"}, {"format": "webp"})

@@ -2,6 +2,7 @@
 
 import struct
 from io import BytesIO
+from typing import Any
 
 import pytest
 from PIL import Image, ImageCms
@@ -83,15 +84,27 @@ def test_cmyk_is_converted_by_its_profile(bench: Bench, format_: str) -> None:
     assert near(colour(small, 13, 8)[:3], (255, 255, 255), 2)
 
 
-def test_cmyk_without_a_profile_keeps_its_hues(bench: Bench) -> None:
+@pytest.mark.parametrize("format_", ["JPEG", "TIFF"])
+def test_cmyk_without_a_profile_looks_as_off_a_press_in_every_engine(bench: Bench, format_: str) -> None:
     image = Image.new("CMYK", (32, 32), (255, 0, 0, 0))
     image.paste((0, 0, 0, 255), (16, 0, 32, 32))
+    data = encoded(painted(240, 180).convert("CMYK"), format_, quality=95)
+    reference = Bench(engine=engines.reference(), folder=bench.folder)
 
-    small = bench.shown(encoded(image, "JPEG", quality=95), width=8)
+    plain = bench.shown(encoded(image, format_, quality=95), width=8)
 
-    red, green, blue, _ = colour(small, 1, 4)
-    assert red < 60 < green < blue + 5
-    assert max(colour(small, 7, 4)[:3]) < 70
+    assert near(colour(plain, 1, 4)[:3], (0, 156, 229), 6)
+    assert near(colour(plain, 7, 4)[:3], (37, 37, 37), 6)
+    assert psnr(bench.shown(data, width=80).convert("RGB"), reference.shown(data, width=80).convert("RGB")) > 40
+
+
+def test_a_grey_of_sixteen_bits_can_be_transparent(bench: Bench) -> None:
+    data = encoded(ramp(), "PNG", transparency=100 * 257)
+
+    image = bench.shown(data).convert("RGBA")
+
+    assert [colour(image, x, 4)[3] for x in (99, 100, 101)] == [255, 0, 255]
+    assert colour(image, 200, 4) == (200, 200, 200, 255)
 
 
 @pytest.mark.parametrize("format_", ["PNG", "TIFF"])
@@ -188,6 +201,30 @@ def test_the_own_colours_are_kept_with_their_profile_where_that_is_wanted(bench:
     assert near(bench.shown(data, format="gif", keep_icc=True).convert("RGB").getpixel((8, 8)), STRONG, 6)
 
 
+def test_what_is_laid_on_a_picture_in_its_own_colours_is_brought_into_them(bench: Bench) -> None:
+    data = encoded(Image.new("RGB", (40, 40), MUTED), "PNG", icc_profile=rgb_profile())
+    mark: dict[str, Any] = {"watermark": {"upload": engines.UPLOAD, "gravity": "center", "scale": 0.5}}
+    options = {"mark": encoded(Image.new("RGB", (8, 8), STRONG), "PNG")}
+
+    for format_ in ("png", "jpeg"):
+        marked = bench.shown(
+            data, format=format_, keep_icc=True, pad={"top": 9}, background="#cd5a38", options=options, **mark
+        ).convert("RGB")
+        assert near(marked.getpixel((20, 29)), MUTED, 3)  # in the profile, what STRONG is in sRGB
+        assert near(marked.getpixel((20, 3)), MUTED, 3)
+        assert near(marked.getpixel((3, 40)), MUTED, 3)
+
+
+def test_a_broken_profile_is_not_drawn_on(bench: Bench) -> None:
+    broken = rgb_profile()[:150]
+    pad: dict[str, Any] = {"pad": {"top": 9}, "background": "#cd5a38"}
+
+    image = bench.shown(encoded(painted(), "PNG", icc_profile=broken), keep_icc=True, **pad)
+
+    assert near(image.convert("RGB").getpixel((5, 5)), STRONG, 0)
+    assert "icc_profile" not in image.info
+
+
 def test_a_profile_is_applied_to_colours_and_not_to_alpha(bench: Bench) -> None:
     data = encoded(Image.new("RGBA", (8, 8), (*MUTED, 99)), "PNG", icc_profile=rgb_profile())
 
@@ -219,8 +256,9 @@ def test_transparent_pictures_stand_on_the_background(bench: Bench) -> None:
 
 
 def test_grayscale_shows_how_bright_colours_are(bench: Bench) -> None:
-    for format_ in ("PNG", "JPEG"):
-        grey = bench.shown(encoded(corners(80, 80), format_, quality=95), grayscale=True).convert("RGBA")
+    for read, written in (("PNG", "png"), ("JPEG", "png"), ("JPEG", "jpeg")):
+        data = encoded(corners(80, 80), read, quality=95)
+        grey = bench.shown(data, grayscale=True, format=written).convert("RGBA")
         spots = [colour(grey, x, y) for x, y in ((20, 60), (20, 20), (60, 20), (60, 60))]
         assert all(red == green == blue for red, green, blue, _ in spots)
         for (found, _, _, _), bright in zip(spots, (73, 116, 173, 221), strict=True):  # as much light as the colours

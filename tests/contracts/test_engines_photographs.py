@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from tasks.images.vips import Vips
 from tests.contracts import engines
 from tests.contracts.engines import Bench
 from tests.tasks.samples import PHOTOS, corners, decoded, encoded, psnr
@@ -23,6 +24,38 @@ OTHERS: list[dict[str, Any]] = [
     {"width": 150, "blur": 2.0},
     {"crop": {"x": 50, "y": 40, "width": 301, "height": 203}, "width": 101},
 ]
+
+
+JPEGS: list[dict[str, Any]] = [
+    {"width": 211},
+    {"width": 140, "height": 90, "fit": "cover", "gravity": "northwest"},
+    {"width": 90, "height": 140, "fit": "cover", "gravity": "south"},
+    {"crop": {"x": 0.25, "y": 0.5, "width": 0.5, "height": 0.5, "unit": "share"}, "width": 100},
+    {"width": 99, "rotate": 270, "flip": "vertical"},
+]
+
+
+@pytest.mark.parametrize(("orientation", "sampling"), [(1, "4:2:0"), (4, "4:4:4"), (6, "4:2:2"), (7, "4:2:0")])
+def test_from_jpeg_to_jpeg_engines_agree(bench: Bench, orientation: int, sampling: str) -> None:
+    """Each by itself and all from one decode: what the lane in front of libvips is for."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    with Image.open(PHOTOS / "coffee.png") as photo:
+        image = photo.convert("RGB").resize((600, 400))
+    data = encoded(image, "JPEG", quality=92, exif=exif, subsampling=sampling)
+    variants = [{**variant, "format": "jpeg", "quality": 89} for variant in JPEGS]
+    inner = Bench(engine=Vips(), folder=bench.folder)
+
+    together, alone = bench.all(data, *variants), [bench.one(data, **variant) for variant in variants]
+
+    if bench.engine.version.startswith("planes"):
+        assert any(one.engine == bench.engine.version for one in together)
+        assert all(one.engine == bench.engine.version for one in alone)
+    for variant, one, by_itself, other in zip(variants, together, alone, inner.all(data, *variants), strict=True):
+        for found in (one, by_itself):
+            assert (found.width, found.height) == (other.width, other.height)
+            least = 28 if "crop" in variant or variant.get("fit") == "cover" else 33
+            assert psnr(decoded(found.data).convert("RGB"), decoded(other.data).convert("RGB")) > least, variant
 
 
 @pytest.mark.parametrize("format_", ["JPEG", "PNG", "WEBP"])

@@ -30,12 +30,7 @@ READ_BY_ONE: Mapping[str, str] = {
 # What the engines see differently, and why.
 SEEN_DIFFERENTLY: Mapping[str, str] = {
     "8bit.s.tif": "numbers with a sign: libvips knows that, Pillow takes them for others",
-    "i_trns.png": "a grey of 16 bits that is transparent: Pillow has no way to say so",
     "star.avifs": "a still picture beside an animation: libvips shows the one, Pillow the first frame of the other",
-    "pil_sample_cmyk.jpg": "inks without a profile: each has its own idea of them",
-    "tiff_strip_cmyk_16l_jpeg.tif": "inks without a profile",
-    "tiff_strip_cmyk_jpeg.tif": "inks without a profile",
-    "tiff_tiled_cmyk_jpeg.tif": "inks without a profile",
 }
 
 # How many pictures of each format there must be something made of.

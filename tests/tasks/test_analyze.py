@@ -12,6 +12,7 @@ from storage.errors import ObjectStoreUnavailable
 from storage.model import JobState, StepState
 from tasks import analyze
 from tasks.analysis import Analysis
+from tasks.images.model import Limits
 from tasks.params import Feature
 from tasks.settings import MODELS_DIR
 from tests.tasks.looking import Bench, break_objects
@@ -46,6 +47,34 @@ def test_a_face_is_found_where_it_is(bench: Bench, photos: Path) -> None:
     assert face.box.x == pytest.approx(0.35, abs=0.03)
     assert face.box.y == pytest.approx(0.12, abs=0.03)
     assert face.landmarks.right_eye.x < face.landmarks.nose.x < face.landmarks.left_eye.x
+
+
+def under(bench: Bench, limits: Limits) -> None:
+    """Set the operator's limits from now on."""
+    settings = bench.process.settings
+    bench.process = replace(bench.process, settings=replace(settings, images=replace(settings.images, limits=limits)))
+
+
+def test_pictures_are_as_large_as_the_operator_allows(bench: Bench) -> None:
+    data = encoded(painted(80, 60), "PNG")
+    refused = {"image_too_large": Limits(max_pixels=4_799), "file_too_large": Limits(max_bytes=len(data) - 1)}
+    for code, limits in refused.items():
+        under(bench, limits)
+        step = bench.look(data, "phash")
+        assert step.state is StepState.FAILED
+        assert step.error is not None
+        assert step.error.code == code
+    under(bench, Limits(max_pixels=4_800, max_bytes=len(data)))
+    assert bench.look(data, "phash").state is StepState.SUCCEEDED
+
+
+@pytest.mark.parametrize("format_", ["GIF", "WEBP", "PNG"])
+def test_of_an_animation_only_the_first_frame_counts(bench: Bench, format_: str) -> None:
+    under(bench, Limits(max_pixels=4_800, max_total_pixels=4_800, max_frames=1))
+    frames = [painted(80, 60).rotate(angle) for angle in (90, 180)]
+    step = bench.look(encoded(painted(80, 60), format_, save_all=True, append_images=frames), "phash")
+    assert step.state is StepState.SUCCEEDED, step.error
+    assert step.result["picture"] == {"width": 80, "height": 60}
 
 
 @pytest.mark.parametrize("feature", Feature)

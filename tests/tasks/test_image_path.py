@@ -27,7 +27,7 @@ crops = st.fixed_dictionaries(
     {
         "x": st.just(0.0) | st.floats(1e-6, 1e5),
         "y": st.integers(0, 99).map(float),
-        "width": st.floats(1e-3, 1e5),
+        "width": st.floats(1, 1e5),
         "height": st.floats(1, 9),
     }
 )
@@ -166,6 +166,7 @@ WRONG = {
     "c:1:2:3:4:5": ["/crop"],
     "c:0:0:2:1:share": ["/crop"],
     "c:0:0:0:1": ["/crop/width"],
+    "c:0:0:0.5:1": ["/crop"],
     "pad:1": ["/pad"],
     "pad:1:2:3:-4": ["/pad/left"],
     "wm": ["/watermark/upload"],

@@ -178,7 +178,7 @@ def test_what_values_do_to_steps_together_is_told_of_what_was_given() -> None:
         {"template": "mine", "with": {"format": "jpeg", "lossless": True}}, templates=lambda _: mine
     )
     assert pointer == "/with/format"
-    assert "jpeg cannot be lossless (at /s/variants/0 of the steps of mine@7)" in why
+    assert "jpeg cannot be lossless; webp and avif can (at /s/variants/0 of the steps of mine@7)" in why
 
 
 def test_steps_that_are_none_any_more_are_told_of_the_template() -> None:

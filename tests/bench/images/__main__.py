@@ -75,7 +75,7 @@ CASES = (
 @click.option("--turns", default=2, show_default=True, help="processes per way")
 def bench(cache: Path, only: str, turns: int) -> None:
     """Print a table per case, and what two processes on two cores make of it."""
-    cases = [case for case in CASES if only in f"{case.picture} → {case.format}"]
+    cases = [case for case in CASES if f" {only}" in f" {case.picture} → {case.format}"]
     found = pictures.corpus(cache, sorted({case.megapixels for case in cases}))
     for case in cases:
         figures = _measured(case, found[case.picture], cache, turns)

@@ -52,7 +52,7 @@ def straight(data: bytes, variant: dict[str, Any]) -> Image.Image:
     turns = [ROTATED[variant["rotate"]]] if variant.get("rotate") else []
     for turn in turns + MIRRORED.get(variant.get("flip", ""), []):
         image = image.transpose(turn)
-    return image.convert("L") if variant.get("grayscale") else image
+    return image
 
 
 def compare(bench: Bench, data: bytes, variants: Sequence[dict[str, Any]], *, within: float = 0.3) -> list[Made]:

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from tasks.image_params import Crop, Gravity, Pad, Variant
-from tasks.images.model import Box, Format, ImageRejected, Limits, Wanted
+from tasks.images.model import Box, ImageRejected, Wanted
 from tasks.images.pillow import Pillow
 from tasks.images.pillow_decode import upright
-from tasks.images.plan import Plan, before, bounded, composed, needs_pixels, planned, sides, swapped
+from tasks.images.plan import Plan, before, composed, needs_pixels, planned, sides, swapped
 from tests.contracts.engines import Bench
 from tests.tasks.samples import decoded, encoded, painted
 
@@ -224,13 +224,8 @@ def test_only_crops_that_depend_on_what_is_seen_need_pixels() -> None:
         assert needs_pixels([Wanted(variant=Variant(gravity=gravity, **cover))]) is needs
 
 
-def test_what_a_format_or_the_limits_do_not_hold_is_refused() -> None:
+def test_a_plan_knows_its_scale() -> None:
     plan = plan_of(100, 20_000)
 
-    with pytest.raises(ImageRejected, match="WEBP holds at most 16,383"):
-        bounded(plan, Format.WEBP, Limits())
-    bounded(plan, Format.PNG, Limits())
-    with pytest.raises(ImageRejected, match="60 frames together"):
-        bounded(plan, Format.GIF, Limits(), frames=60)
     assert sides(plan.crop) == (100, 20_000)
     assert math.isclose(plan.scale, 1)

@@ -30,6 +30,7 @@ def test_srgb_is_dropped_and_other_profiles_are_left_to_the_other(bench: Bench) 
     [
         {"format": "png"},
         {"format": "auto"},
+        {"grayscale": True},  # brightness is a sum of light, which luma is not
         {"blur": 1.0},
         {"sharpen": 1.0},
         {"trim": 10},

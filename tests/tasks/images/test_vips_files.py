@@ -3,6 +3,7 @@ from io import BytesIO
 from pathlib import Path
 
 import pytest
+import pyvips
 from PIL import Image
 
 from tasks.image_params import Variant
@@ -35,6 +36,39 @@ class TestDamage:
         above = (0, 0, 200, 100)
         assert shown.size == image.size
         assert psnr(shown.crop(above), image.crop(above)) > 25
+
+    def test_a_jpeg_that_lacks_its_last_rows_is_refused_when_it_is_decoded_smaller_too(self, bench: Bench) -> None:
+        data = encoded(painted(300, 225), "JPEG", quality=95, subsampling="4:4:4")  # a row more than 4 times 56
+        for missing in range(3, 40, 4):
+            with pytest.raises(ImageRejected) as refused:
+                bench.one(data[:-missing], width=40)
+            assert refused.value.code == "image_truncated"
+
+    def test_a_png_with_damage_is_refused_unless_what_there_is_of_it_is_wanted(self, bench: Bench) -> None:
+        data = bytearray(encoded(painted(200, 150), "PNG"))
+        data[-13] ^= 1  # the checksum of its pixels
+        with pytest.raises(ImageRejected) as refused:
+            bench.one(bytes(data))
+        assert refused.value.code == "image_unreadable"
+        assert bench.shown(bytes(data), options={"allow_truncated": True}).size == (200, 150)
+
+    def test_a_file_whose_faults_libvips_tells_in_strange_letters_is_refused_as_others_are(self, bench: Bench) -> None:
+        data = encoded(painted(), "AVIF").replace(b"pixi", b"\xffixi")
+        essential = data.replace(b"\x04\x01\x02\x83\x04", b"\x04\x81\x82\x83\x84")  # all properties of the picture
+        assert essential != data
+        with pytest.raises(ImageRejected) as refused:
+            bench.one(essential)
+        assert refused.value.code in ("image_unreadable", "image_truncated")
+
+    def test_an_error_while_a_picture_is_written_is_no_fault_of_the_file(self, bench: Bench) -> None:
+        data = encoded(painted(), "PNG")
+        bench.one(data, format="webp")  # libvips is ready by then
+        pyvips.voperation.operation_block_set("VipsForeignSaveWebp", True)
+        try:
+            with pytest.raises(pyvips.Error, match="blocked"):
+                bench.one(data, format="webp")
+        finally:
+            pyvips.voperation.operation_block_set("VipsForeignSaveWebp", False)
 
     def test_damage_below_a_crop_is_noticed(self, bench: Bench) -> None:
         data = encoded(painted(200, 1500), "JPEG")
