@@ -126,7 +126,7 @@ class Variant(Params):
         FormatName | None,
         Field(
             description="auto: by content (animation, transparency, photograph or drawing); default: as the input "
-            "where it is one of these, else png for transparent pictures and jpeg for others"
+            "where it is one of these, else png for bmp and transparent pictures, jpeg for others"
         ),
     ] = None
     animated: Annotated[bool, Field(description="keep all frames where input and format can; else the first")] = True
