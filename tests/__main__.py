@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import IO
 
 BESIDE = (
-    ("tests/faults",),
+    ("tests/faults", "tests/tasks/test_worker.py", "tests/tasks/test_worker_limits.py"),
     (
         "tests/e2e",
         "tests/deploy",
@@ -22,8 +22,9 @@ BESIDE = (
         "tests/tasks/test_ai_worker.py",
         "tests/scheduler/simulation",
         "tests/storage",
+        "tests/contracts",
     ),
-    ("tests/api", "tests/webhooks", "tests/contracts"),
+    ("tests/api", "tests/webhooks"),
 )
 PYTEST = (sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--durations=12")
 # The hundreds of processes that tests start would each compile our code anew, where no bytecode may be written.

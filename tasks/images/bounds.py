@@ -32,14 +32,13 @@ def bounded(
     width, height = plan.canvas
     variant = plan.wanted.variant
     costly = transparent or lossless or variant.progressive
-    each = MOVING if frames > 1 else (COSTLY if costly else PLAIN)[format_]
     if max(width, height) > format_.largest_side:
         reason = f"{format_.upper()} holds at most {format_.largest_side:,} a side"
     elif width * height * frames > limits.max_output_pixels:
         reason = f"a variant may have at most {limits.max_output_pixels:,} in all" + (
             f", its {frames:,} frames together" if frames > 1 else ""
         )
-    elif width * height * frames * each > MEMORY:
+    elif memory(format_, plan.canvas, frames=frames, costly=costly) > MEMORY:
         reason = f"to write so many as {format_.upper()} takes more memory than there is"
     else:
         return
@@ -47,6 +46,12 @@ def bounded(
         f"The variant {variant.name!r} would have {width:,} by {height:,} pixels, and {reason}.",
         "Ask for a smaller one.",
     )
+
+
+def memory(format_: Format, size: Size, *, frames: int = 1, costly: bool = False) -> int:
+    """Bytes that it takes to write a picture of this size, if it is transparent, lossless or progressive `costly`."""
+    each = MOVING if frames > 1 else (COSTLY if costly else PLAIN)[format_]
+    return size[0] * size[1] * frames * each
 
 
 def readable(header: Header, plans: Iterable[Plan], marks: Iterable[Size] = ()) -> None:
@@ -65,11 +70,11 @@ def readable(header: Header, plans: Iterable[Plan], marks: Iterable[Size] = ()) 
 def _reading(header: Header) -> float:
     """Bytes for each pixel."""
     if header.jpeg is not None:
-        return COEFFICIENT * _samples(header.jpeg) if header.jpeg.progressive else 0
+        return COEFFICIENT * samples(header.jpeg) if header.jpeg.progressive else 0
     return READING.get(header.format, (0, 0))[header.has_alpha]
 
 
-def _samples(frame: JpegFrame) -> float:
+def samples(frame: JpegFrame) -> float:
     """Of all components, for each pixel."""
     across, down = (max(factors) for factors in zip(*frame.sampling, strict=True))
     return sum(h * v for h, v in frame.sampling) / float(across * down)

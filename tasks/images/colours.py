@@ -1,6 +1,7 @@
 """From whatever pixels a file holds to 8-bit sRGB ones. Pure, on Pillow."""
 
 import math
+from collections.abc import Callable
 from functools import lru_cache
 from io import BytesIO
 from typing import cast
@@ -9,6 +10,8 @@ import numpy as np
 from PIL import Image, ImageChops, ImageCms
 
 from tasks.images import press
+from tasks.images.model import Format
+from tasks.images.plan import Plan
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
 LAB = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB"))
@@ -16,6 +19,9 @@ LAB = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB"))
 # As in most print and photo software; the perceptual tables of cameras' profiles are often missing anyway.
 INTENT = ImageCms.Intent.RELATIVE_COLORIMETRIC
 FLAGS = ImageCms.Flags.BLACKPOINTCOMPENSATION
+
+RGB, GREY, CMYK = b"RGB ", b"GRAY", b"CMYK"  # as profiles call them (ICC.1:2022, 7.2.6)
+SPACES = {"L": GREY, "LA": GREY, "RGB": RGB, "RGBA": RGB, "CMYK": CMYK}
 
 STEPS = range(0, 256, 51)
 PROBE = Image.frombytes("RGB", (36, 6), bytes(c for r in STEPS for g in STEPS for b in STEPS for c in (r, g, b)))
@@ -64,6 +70,28 @@ def srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
 def own(image: Image.Image, profile: bytes) -> Image.Image | None:
     """An sRGB picture in the colours of an RGB profile: None if the profile does not allow that."""
     return _applied(image, _transform_to(profile, image.mode))
+
+
+def can_keep(
+    plan: Plan, format_: Format, space: bytes, profile: bytes, *, alpha: bool, takes: Callable[[bytes], bool]
+) -> bool:
+    """Whether the format can hold pixels in their own colours, with what is laid on or behind them.
+
+    `space` of the pixels is the profile's, or it belongs to others (ICC.1:2022, 7.2.6); `takes` says whether sRGB can
+    be brought into it.
+    """
+    if profile[16:20] != space:
+        return False
+    if space == RGB:
+        return format_ is not Format.GIF and (not plan.draws or takes(profile))
+    if plan.draws or (alpha and (space == CMYK or not format_.has_alpha)):
+        return False
+    return format_ in (Format.JPEG, Format.TIFF) or (space == GREY and format_ is Format.PNG)
+
+
+def takes(profile: bytes) -> bool:
+    """Whether colours can be brought into it."""
+    return _transform_to(profile, "RGB") is not None
 
 
 def flattened(image: Image.Image, background: str) -> Image.Image:

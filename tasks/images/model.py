@@ -110,6 +110,11 @@ class Header:
     jpeg: "JpegFrame | None" = None
 
     @property
+    def moves(self) -> bool:
+        """Whether it is an animation whose frames we keep."""
+        return self.frames > 1 and self.format in ("gif", "webp")
+
+    @property
     def upright(self) -> tuple[int, int]:
         """Width and height with the orientation applied."""
         return (self.height, self.width) if self.orientation >= 5 else (self.width, self.height)

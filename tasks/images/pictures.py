@@ -49,6 +49,10 @@ HOSTILE_ERRORS = (
     zlib.error,
 )
 
+# Of a HEIC without colours pi-heif 1.4 takes the header's word for it that a shade has 16 bits, and writes past the end
+# of its memory where the pixels have 8.
+DEEP_GREY = "I;16"
+
 pi_heif.register_heif_opener(thumbnails=False, depth_images=False, aux_images=False, decode_threads=1)
 PngImagePlugin.MAX_TEXT_CHUNK = header_png.MAX_UNPACKED  # bounded by us, and more generously than by Pillow
 
@@ -61,11 +65,6 @@ class Picture:
     width: int
     height: int
     frames: int
-
-
-def inspect(file: Path | BinaryIO, limits: Limits) -> Picture:
-    """Say what the file is, from its header, without decoding pixels. Raises ImageRejected."""
-    return _picture(headers.read(file, limits))
 
 
 @contextmanager
@@ -84,6 +83,8 @@ def opened(file: Path | BinaryIO, limits: Limits) -> Iterator[tuple[ImageFile.Im
         with image:
             if image.size not in ((header.width, header.height), header.upright):  # a TIFF tells the turned size
                 raise refusals.unreadable("The picture has another size than its header says.")
+            if header.format == "heic" and image.mode == DEEP_GREY:
+                raise refusals.unsupported("HEIC in shades of grey with more than 8 bits", "Send it in colours.")
             yield image, _picture(header)
 
 

@@ -11,13 +11,13 @@ from PIL import Image
 
 from tasks.images import animation, auto, exif
 from tasks.images.bounds import bounded, readable
-from tasks.images.colours import PROBE, flattened, own, srgb
+from tasks.images.colours import SPACES, can_keep, flattened, srgb, takes
 from tasks.images.marks import Mark, needed
 from tasks.images.model import Box, Format, Limits, Made, Task
 from tasks.images.pictures import refusing
 from tasks.images.pillow_decode import CASCADE_RATIO, Source, as_stored, small, sources, trimmed, upright
 from tasks.images.pillow_encode import Coding, encoded
-from tasks.images.pillow_steps import WHITE, draws, finished
+from tasks.images.pillow_steps import WHITE, finished
 from tasks.images.plan import Plan, Size, needs_pixels, planned, sides, swapped
 
 LANCZOS = Image.Resampling.LANCZOS
@@ -125,7 +125,7 @@ def _seen(first: Source) -> np.ndarray:
 
 
 def _staged(task: Task, first: Source, plans: Sequence[Plan]) -> list[Stage]:
-    moves = task.header.frames > 1
+    moves = task.header.moves
     look: np.ndarray | None = None
     stages = []
     for plan in plans:
@@ -159,21 +159,10 @@ def _format(asked: str | None, first: Source) -> Format:
 
 
 def _can_keep(first: Source, plan: Plan, format_: Format) -> bool:
-    """Whether the format can hold the picture's own colours, with nothing in it that has others."""
-    if first.profile is None or plan.wanted.variant.grayscale:
+    mode = first.level.image.mode
+    if first.profile is None or plan.wanted.variant.grayscale or mode not in SPACES:
         return False
-    mode, space = first.level.image.mode, first.profile[16:20]  # ICC.1:2022, 7.2.6
-    match space:
-        case b"RGB ":
-            fits = mode in ("RGB", "RGBA") and format_ is not Format.GIF
-            return fits and (not draws(plan) or own(PROBE, first.profile) is not None)
-        case b"GRAY":
-            plain = mode == "L" or (mode == "LA" and format_.has_alpha)
-            return plain and format_ in (Format.JPEG, Format.PNG, Format.TIFF) and not draws(plan)
-        case b"CMYK":
-            return mode == "CMYK" and format_ in (Format.JPEG, Format.TIFF) and not draws(plan)
-        case _:
-            return False
+    return can_keep(plan, format_, SPACES[mode], first.profile, alpha=mode.endswith("A"), takes=takes)
 
 
 def _mark(mark: Mark, limits: Limits) -> Image.Image:
@@ -215,7 +204,7 @@ def _from_source(task: Task, first: Source, stage: Stage) -> Reel:
     for source in sources(task, 0.0, animated=True) if stage.animated else [first]:
         with refusing(task.limits):
             frames.append(_shown(source, stage))
-        delays.append(source.delay)
+        delays.append(animation.shown(source.delay))
     return Reel(stage=stage, frames=frames, delays=delays)
 
 

@@ -10,15 +10,12 @@ from PIL.ImageFile import ImageFile
 
 from tasks.image_params import Variant
 from tasks.images import pillow_png, quality
-from tasks.images.model import Format, ImageRejected
+from tasks.images.model import Format
 from tasks.images.pillow_decode import ALL_PLAYS
-
-QUALITY = {Format.JPEG: 80, Format.WEBP: 80, Format.AVIF: 60}
 
 # Efforts, 0 to 10, where none is asked for. JPEG: from 4 on the Huffman tables are fitted to the picture.
 EFFORT = {Format.JPEG: 0, Format.PNG: 4, Format.WEBP: 6, Format.AVIF: 1}
 FITTED_TABLES = 4
-FULL_COLOURS = 90  # from this quality on a JPEG has as much of its colours as of its brightness, as in libvips
 
 GIF_COLOURS = 255  # and one that is transparent
 LEFT, CLEARED = 1, 2  # what becomes of a frame before the next one is painted (GIF89a, section 23)
@@ -46,24 +43,13 @@ def encoded(frames: Sequence[Image.Image], variant: Variant, coding: Coding) -> 
     """Write the file, within `max_bytes` by quality. Raises ImageRejected (max_bytes_unreachable)."""
     format_ = coding.format
     if not format_.has_quality:
-        return _within(_saved(frames, variant, coding, None), variant)
+        return quality.within(_saved(frames, variant, coding, None), variant)
     if coding.lossless and format_ is not Format.JPEG:
         data = _saved(frames, variant, coding, None)
         if variant.lossless or variant.max_bytes is None or len(data) <= variant.max_bytes:
-            return _within(data, variant)
-    return quality.best(
-        lambda tried: _saved(frames, variant, coding, tried), variant.quality or QUALITY[format_], variant.max_bytes
-    )
-
-
-def _within(data: bytes, variant: Variant) -> bytes:
-    if variant.max_bytes is not None and len(data) > variant.max_bytes:
-        raise ImageRejected(
-            "max_bytes_unreachable",
-            f"Without loss the variant {variant.name!r} has {len(data):,} bytes, more than {variant.max_bytes:,}. "
-            "Allow more bytes, or ask for jpeg, webp or avif, or for a smaller picture.",
-        )
-    return data
+            return quality.within(data, variant)
+    most = variant.quality or quality.USUAL[format_]
+    return quality.best(lambda tried: _saved(frames, variant, coding, tried), most, variant.max_bytes)
 
 
 def _saved(frames: Sequence[Image.Image], variant: Variant, coding: Coding, tried: int | None) -> bytes:
@@ -96,7 +82,7 @@ def _options(variant: Variant, coding: Coding, tried: int | None) -> dict[str, A
     match coding.format:
         case Format.JPEG:
             fitted = _effort(variant, Format.JPEG) >= FITTED_TABLES
-            colours = {"subsampling": "4:4:4"} if tried is not None and tried >= FULL_COLOURS else {}
+            colours = {"subsampling": "4:4:4"} if tried is not None and tried >= quality.FULL_COLOURS else {}
             return {"quality": tried, "optimize": fitted, "progressive": variant.progressive} | colours
         case Format.PNG:
             return {"compress_level": _level(_effort(variant, Format.PNG))}

@@ -48,12 +48,6 @@ def finished(
     return _grounded(image, plan, format_, profile)
 
 
-def draws(plan: Plan) -> bool:
-    """Whether colours come into the picture that are not its own."""
-    variant = plan.wanted.variant
-    return variant.watermark is not None or variant.background is not None or plan.canvas != plan.turned
-
-
 def _grey(image: Image.Image) -> Image.Image:
     """The brightness of each pixel: the sum of its light, not of its numbers."""
     if image.mode in ("L", "LA"):

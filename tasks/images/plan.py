@@ -73,6 +73,12 @@ class Plan:
         return min(self.size[0] / width, self.size[1] / height)
 
     @property
+    def draws(self) -> bool:
+        """Whether colours come into the picture that are not its own."""
+        variant = self.wanted.variant
+        return variant.watermark is not None or variant.background is not None or self.canvas != self.turned
+
+    @property
     def turned(self) -> Size:
         """The size after the turn: what lies in the canvas."""
         return swapped(self.size, self.turn)

@@ -4,14 +4,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from tasks.image_params import Variant
-from tasks.images.bounds import bounded, readable
-from tasks.images.model import Box, Format, Header, Task
+from tasks.images.bounds import COEFFICIENT, bounded, readable, samples
+from tasks.images.model import Box, Format, Header, JpegFrame, Task
 from tasks.images.plan import SEEN, Plan, Size, before, composed, planned, swapped
 from tasks.images.planes_grid import Grid, Pass, between
+from tasks.images.quality import FULL_COLOURS, USUAL
 from tasks.images.turbojpeg import DIVISORS, SCALABLE, Colours, Frame, Sampling
 
-QUALITY = 80
-FULL_CHROMA = 90  # from this quality on chroma is not halved, as with the other engines
+QUALITY = USUAL[Format.JPEG]
 PLAIN_HUFFMAN = 3  # the largest effort without tables of the file's own
 SAMPLINGS = {sampling.factors: sampling for sampling in Sampling if sampling is not Sampling.GREY}
 RGB_NAMES = (ord("R"), ord("G"), ord("B"))  # component ids that say there is no YCbCr
@@ -19,6 +19,8 @@ RGB_NAMES = (ord("R"), ord("G"), ord("B"))  # component ids that say there is no
 # How many samples a side there must be to one of the result, for them to be taken from a smaller decode or from a
 # result before: closer than that, two filters after one another would show.
 LEFT_OVER = 1.4
+MOST_BYTES = 768 * 1024 * 1024  # larger pictures are left to the other engine, which takes less memory
+RESULT = 9  # bytes for each pixel of a result: three planes, and a buffer that any picture would fit in
 CLOSE = 1e-6
 
 Axes = tuple[Grid, Grid]
@@ -75,7 +77,7 @@ def program(task: Task) -> Program | None:
         if plan.canvas != plan.turned:
             return None
     for divisor in DIVISORS:
-        if _divisible(frame, plans, divisor):
+        if _divisible(frame, plans, divisor) and _memory(task.header, jpeg, plans, divisor) <= MOST_BYTES:
             steps = _steps(_stored(frame, frame.sampling, divisor), plans, task.header)
             if steps is not None:
                 return Program(frame=frame, progressive=jpeg.progressive, divisor=divisor, steps=steps)
@@ -109,7 +111,7 @@ def _fits(variant: Variant, header: Header, *, is_grey: bool) -> bool:
         and not variant.lossless
         and (variant.effort or 0) <= PLAIN_HUFFMAN
         and not variant.progressive
-        and (variant.max_bytes is None or (variant.quality or QUALITY) < FULL_CHROMA)
+        and (variant.max_bytes is None or (variant.quality or QUALITY) < FULL_COLOURS)
         and variant.metadata == "strip"
         and not (variant.keep_icc and header.has_profile)
         and not (variant.grayscale and not is_grey)  # luma is no measure of light
@@ -122,6 +124,13 @@ def _divisible(frame: Frame, plans: Sequence[Plan], divisor: int) -> bool:
         return True
     scale = max(plan.scale for plan in plans)
     return min(frame.width, frame.height) >= SCALABLE and divisor * scale * LEFT_OVER <= 1
+
+
+def _memory(header: Header, jpeg: JpegFrame, plans: Sequence[Plan], divisor: int) -> float:
+    """Bytes: of the file's coefficients and planes, and of the largest result, before and after it is encoded."""
+    each = samples(jpeg) * (1 / divisor**2 + (COEFFICIENT if jpeg.progressive else 0))
+    largest = max(plan.size[0] * plan.size[1] for plan in plans)
+    return header.width * header.height * each + largest * RESULT
 
 
 def _stored(frame: Frame, sampling: Sampling, divisor: int) -> Layout:
@@ -144,7 +153,7 @@ def _steps(stored: Layout, plans: Sequence[Plan], header: Header) -> list[Step] 
     layouts, steps = [stored], list[Step]()
     for plan in plans:
         quality = plan.wanted.variant.quality or QUALITY
-        sampling = Sampling.QUARTER if quality < FULL_CHROMA else Sampling.FULL
+        sampling = Sampling.QUARTER if quality < FULL_COLOURS else Sampling.FULL
         if stored.chroma is None:
             sampling = Sampling.GREY
         turn = composed(header.orientation, plan.turn)

@@ -2,7 +2,22 @@
 
 from collections.abc import Callable
 
-from tasks.images.model import ImageRejected
+from tasks.image_params import Variant
+from tasks.images.model import Format, ImageRejected
+
+USUAL = {Format.JPEG: 80, Format.WEBP: 80, Format.AVIF: 60}  # where none is asked for
+FULL_COLOURS = 90  # from this on a JPEG has as much of its colours as of its brightness
+
+
+def within(data: bytes, variant: Variant) -> bytes:
+    """A file whose bytes no quality changes, if they are few enough. Raises ImageRejected (max_bytes_unreachable)."""
+    if variant.max_bytes is not None and len(data) > variant.max_bytes:
+        raise ImageRejected(
+            "max_bytes_unreachable",
+            f"Without loss the variant {variant.name!r} has {len(data):,} bytes, more than {variant.max_bytes:,}. "
+            "Allow more bytes, or ask for jpeg, webp or avif, or for a smaller picture.",
+        )
+    return data
 
 
 def best(encode: Callable[[int], bytes], most: int, max_bytes: int | None) -> bytes:

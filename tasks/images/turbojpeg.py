@@ -1,4 +1,4 @@
-"""libjpeg-turbo by its TurboJPEG interface: JPEG to planes or RGB and planes to JPEG, without a copy on the way.
+"""libjpeg-turbo by its TurboJPEG interface: JPEG to planes and planes to JPEG, without a copy on the way.
 
 The calls are those of its versions 2.1 and 3, and give the same bytes in both. Their manual is the header turbojpeg.h.
 """
@@ -25,7 +25,6 @@ Pixels = NDArray[np.uint8]
 NO_REALLOCATION, ACCURATE_TRANSFORM, STOP_ON_WARNING, LIMIT_SCANS = 1024, 4096, 8192, 32768
 DECODING = ACCURATE_TRANSFORM | STOP_ON_WARNING | LIMIT_SCANS
 ENCODING = ACCURATE_TRANSFORM | STOP_ON_WARNING | NO_REALLOCATION
-RGB = 0  # TJPF_RGB
 HUGE_PAGE = 1 << 21
 DIVISORS = (8, 4, 2, 1)
 # The library takes the largest of its scales (eighths up to two) whose result is no larger than the wanted size: below
@@ -129,22 +128,6 @@ def decoded(library: Library, data: Pixels, expected: Frame, divisor: int = 1, *
         _expect(library, handle, data, expected)
         failed = library.calls.tjDecompressToYUVPlanes(
             handle, data.ctypes.data, data.size, pointers, width, strides, height, DECODING
-        )
-        if failed:
-            raise _rejected(library, handle)
-    return result
-
-
-def pixels(library: Library, data: Pixels, expected: Frame, divisor: int = 1) -> Pixels:
-    """Decode a JPEG file [bytes] of YCbCr, RGB or grey into RGB [h, w, 3]; the rest as with `decoded`."""
-    if expected.colours not in (Colours.YCBCR, Colours.RGB, Colours.GREY):
-        raise ValueError(f"not colours that become RGB: {expected}")
-    width, height = _divided(expected, divisor)
-    result = np.empty((height, width, 3), np.uint8)
-    with _handle(library, "tjInitDecompress") as handle:
-        _expect(library, handle, data, expected)
-        failed = library.calls.tjDecompress2(
-            handle, data.ctypes.data, data.size, result.ctypes.data, width, 3 * width, height, RGB, DECODING
         )
         if failed:
             raise _rejected(library, handle)

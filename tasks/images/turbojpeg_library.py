@@ -24,7 +24,6 @@ CALLS: dict[str, tuple[object, list[object]]] = {
     "tjGetErrorStr2": (c_char_p, [c_void_p]),
     "tjDecompressHeader3": (c_int, [c_void_p, c_void_p, c_ulong, NUMBERS, NUMBERS, NUMBERS, NUMBERS]),
     "tjDecompressToYUVPlanes": (c_int, [c_void_p, c_void_p, c_ulong, POINTERS, c_int, NUMBERS, c_int, c_int]),
-    "tjDecompress2": (c_int, [c_void_p, c_void_p, c_ulong, c_void_p, c_int, c_int, c_int, c_int, c_int]),
     "tjCompressFromYUVPlanes": (
         c_int,
         [c_void_p, POINTERS, c_int, NUMBERS, c_int, c_int, POINTERS, POINTER(c_ulong), c_int, c_int],

@@ -150,7 +150,7 @@ class _Work:
 
 def _target(task: Task, plan: Plan) -> _Target:
     variant, header = plan.wanted.variant, task.header
-    many = header.frames > 1 and variant.animated and header.format in ("gif", "webp")
+    many = header.moves and variant.animated
     format_: Format | None
     if variant.format == "auto":
         format_ = Format.WEBP if many and max(plan.canvas) <= Format.WEBP.largest_side else None

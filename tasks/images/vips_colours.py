@@ -5,8 +5,9 @@ from functools import lru_cache
 
 import pyvips
 
-from tasks.images import press, refusals
+from tasks.images import colours, press, refusals
 from tasks.images.model import Format
+from tasks.images.plan import Plan
 
 PROFILE = "icc-profile-data"
 GREY, COLOUR = ("b-w", "grey16"), ("srgb", "rgb16")
@@ -64,19 +65,10 @@ def own(image: pyvips.Image, profile: bytes) -> pyvips.Image:
     return image.copy(interpretation="srgb")
 
 
-def can_keep(kind: str, alpha: bool, profile: bytes | None, format_: Format, *, drawn: bool) -> bool:
-    """Whether the format can hold pixels of this kind with their own profile; `drawn`: other colours come into it."""
-    match None if profile is None else profile[16:20]:  # ICC.1:2022, 7.2.6
-        case b"RGB ":
-            fits = kind in COLOUR and format_ is not Format.GIF
-            return fits and (not drawn or _takes(bytes(profile or b"")))
-        case b"GRAY":
-            plain = kind in GREY and (format_.has_alpha or not alpha)
-            return plain and format_ in (Format.JPEG, Format.PNG, Format.TIFF) and not drawn
-        case b"CMYK":
-            return kind == "cmyk" and not alpha and format_ in (Format.JPEG, Format.TIFF) and not drawn
-        case _:
-            return False
+def can_keep(plan: Plan, format_: Format, kind: str, profile: bytes | None, *, alpha: bool) -> bool:
+    """Whether the format can hold pixels of this kind with their own profile, and what is laid on or behind them."""
+    space = colours.GREY if kind in GREY else colours.RGB if kind in COLOUR else colours.CMYK
+    return profile is not None and colours.can_keep(plan, format_, space, profile, alpha=alpha, takes=_takes)
 
 
 def eight_bits(image: pyvips.Image) -> pyvips.Image:

@@ -11,12 +11,6 @@ CLEAR = (0, 0, 0, 0)
 WHITE = (255, 255, 255, 255)
 
 
-def draws(plan: Plan) -> bool:
-    """Whether colours come into the picture that are not its own."""
-    variant = plan.wanted.variant
-    return variant.watermark is not None or variant.background is not None or plan.canvas != plan.turned
-
-
 def marked(
     image: pyvips.Image, mark: pyvips.Image, place: Place, opacity: float, profile: bytes | None = None
 ) -> pyvips.Image:

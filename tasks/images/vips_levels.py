@@ -11,7 +11,6 @@ from PIL import Image
 from tasks.images import foreign, vips_colours, vips_pixels
 from tasks.images.model import Box, Format, Task
 from tasks.images.plan import Plan, Size, before, needs_pixels, planned, sides, swapped
-from tasks.images.vips_ground import draws
 from tasks.images.vips_load import Loaded, Metadata, loaded, notices_its_end, orientation, read_to_end, stored
 
 # Of one picture, held in memory. Larger ones are decoded again for each variant that needs them, as a stream.
@@ -122,7 +121,7 @@ class Levels:
         named = header.format if variant.format is None else variant.format
         format_ = Format(named) if named in list(Format) else Format.WEBP
         found = self.metadata
-        return vips_colours.can_keep(found.kind, found.alpha, found.profile, format_, drawn=draws(plan))
+        return vips_colours.can_keep(plan, format_, found.kind, found.profile, alpha=found.alpha)
 
     def _kept(self, image: pyvips.Image, need: Need, *, native: bool) -> pyvips.Image:
         """Bring a picture to memory, in the colours that are needed, for this variant and smaller ones."""

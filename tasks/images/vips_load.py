@@ -7,7 +7,7 @@ from typing import cast
 import pyvips
 from PIL import Image
 
-from tasks.images import colours, foreign, refusals, vips_colours, vips_pixels
+from tasks.images import animation, colours, foreign, refusals, vips_colours, vips_pixels
 from tasks.images.model import Box, Header, Task
 from tasks.images.pictures import HOSTILE_ERRORS, opened
 from tasks.images.plan import Size
@@ -172,7 +172,7 @@ def _metadata(image: pyvips.Image, task: Task) -> Metadata:
         alpha=image.hasalpha(),
         profile=cast("bytes | None", _field(image, PROFILE)),
         exif=exif,
-        delays=tuple(cast("list[int]", _field(image, "delay") or ())),
+        delays=tuple(map(animation.shown, cast("list[int]", _field(image, "delay") or ()))),
         loop=cast("int", _field(image, "loop") or 0),
     )
 

@@ -15,7 +15,6 @@ from tasks.images.pillow_encode import tiff_options, with_alpha
 from tasks.images.vips_colours import PROFILE
 from tasks.images.vips_library import single
 
-QUALITY = {Format.JPEG: 80, Format.WEBP: 80, Format.AVIF: 60}
 OPTIMISED_FROM = 4  # effort from which JPEGs get Huffman tables of their own: twice the time for some per cent
 DENSITY = 72 / 25.4  # pixels a millimetre, where a format wants to know
 EFFORT = 10  # the largest that can be asked for
@@ -68,11 +67,11 @@ def encoded(sheet: Sheet) -> bytes:
     if sheet.lossless or not sheet.format.has_quality:
         data = encode(100)
         if sheet.variant.lossless or not sheet.format.has_quality:
-            return quality.best(lambda _: data, 1, most_bytes)
+            return quality.within(data, sheet.variant)
         if most_bytes is None or len(data) <= most_bytes:
             return data
         options["lossless"] = False  # which nobody asked for
-    return quality.best(encode, sheet.variant.quality or QUALITY[sheet.format], most_bytes)
+    return quality.best(encode, sheet.variant.quality or quality.USUAL[sheet.format], most_bytes)
 
 
 def _prepared(sheet: Sheet) -> pyvips.Image:

@@ -283,6 +283,6 @@ def test_the_value_is_in_no_answer_no_row_and_no_log(own_api: Api, caplog: pytes
     assert [answer.text for answer in answers if part in answer.text or part in str(answer.headers)] == []
     assert opened(own_api, own_api.acme.tenant, "crm") == {"crm": TOKEN}
     assert rows_with(own_api.database, part) == []
-    assert rows_with(own_api.database, "crm") == ["idempotency", "secrets"]  # the search finds what is there
+    assert set(rows_with(own_api.database, "crm")) >= {"idempotency", "secrets"}  # the search finds what is there
     assert caplog.text
     assert part not in caplog.text

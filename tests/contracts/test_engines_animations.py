@@ -65,6 +65,11 @@ def test_animations_keep_their_frames_and_times(bench: Bench, source: str, targe
 
 
 @pytest.mark.parametrize("target", ["gif", "webp"])
+def test_frames_that_say_no_time_get_that_of_browsers(bench: Bench, target: str) -> None:
+    assert delays_of(bench.one(moving("GIF", [0, 10, 20, 50]), format=target).data) == [100, 100, 20, 50]
+
+
+@pytest.mark.parametrize("target", ["gif", "webp"])
 def test_frames_that_are_alike_are_counted_as_they_are_written(bench: Bench, target: str) -> None:
     data = moving("GIF", [50, 60, 70])
     second, third = data.index(b"!\xf9", data.index(b"!\xf9") + 1), data.rindex(b"!\xf9")
@@ -87,6 +92,7 @@ def test_animations_are_played_as_often_as_before(bench: Bench, loop: int | None
 
 
 def test_an_animation_gives_its_first_frame_where_the_format_is_still(bench: Bench) -> None:
+    assert bench.one(moving("PNG", [50, 60]), format="webp").frames == 1  # of those we keep none but the first
     for format_ in ("GIF", "WEBP", "PNG"):
         for one in bench.all(moving(format_, [50, 60]), *({"format": f} for f in ("jpeg", "png", "avif", "tiff"))):
             assert one.frames == 1

@@ -16,7 +16,7 @@ SLOW_SECONDS = 0.8
 class Store:
     """`mode` is one of `well`, `refuses` (503), `slow` and `truncates` (reads); `counts` has how often each was met.
 
-    While `open` is not set, writes of outputs wait in front of it.
+    While `open` is not set, writes of variants of pictures wait in front of it.
     """
 
     def __init__(self, port: int) -> None:
@@ -68,7 +68,7 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         mode = self.front.mode
         self.front.counts[mode] += 1
-        if not self.front.open.is_set() and self.command == "PUT" and "/stp_" in self.path:
+        if not self.front.open.is_set() and self.command == "PUT" and "/renditions/" in self.path:
             self.front.held.set()
             self.front.open.wait(60)
         if mode == "refuses":

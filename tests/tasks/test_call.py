@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from storage import jobs
-from storage.keys import output_key
+from storage.keys import key_of_output
 from storage.model import Job, Step, StepState, TenantId
 from tasks.process import Process
 from tests.sink import Answer, Sink
@@ -113,7 +113,8 @@ def with_thumbs(hook: Sink, **file: Any) -> dict[str, Any]:
 
 def stored(process: Process, tenant: TenantId, job: Job, step: str, name: str) -> bytes:
     [made] = [one for one in job.steps if one.name == step]
-    return process.objects.read(output_key(tenant, job.id, made.id, made.attempt, name), 10**8)
+    [output] = [one for one in made.result["outputs"] if one["name"] == name]
+    return process.objects.read(key_of_output(tenant, job.id, made.id, made.attempt, output), 10**8)
 
 
 def test_an_output_is_sent_as_it_is(process: Process, tenant: TenantId, hook: Sink, photo: bytes) -> None:

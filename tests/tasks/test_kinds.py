@@ -80,7 +80,7 @@ def test_a_picture_made_by_one_step_goes_through_the_next(process: Process, tena
     ("file", "code"),
     [
         (b"not a picture at all", "image_unreadable"),
-        (b"%PDF-1.7 x", "image_format_unsupported"),
+        (b"<svg xmlns=", "image_format_unsupported"),
         (b"\xff\xd8\xff\xe0" + b"\x00" * 100, "image_unreadable"),
     ],
 )

@@ -65,3 +65,5 @@ def test_what_webp_cannot_hold_becomes_png_or_jpeg() -> None:
     assert chosen(pixels(corners(90, 90)), animated=False, size=(20_000, 9)) == (Format.PNG, True)
     assert chosen(pixels(veiled()), animated=True, size=(20_000, 9)) == (Format.PNG, True)
     assert chosen(pixels(painted()), animated=False, size=(16_383, 9)) == LOSSY
+    assert chosen(pixels(painted()), animated=False, size=(65_501, 9)) == (Format.PNG, True)
+    assert chosen(pixels(veiled()), animated=False, size=(9_000, 9_000)) == (Format.PNG, True)  # for lack of memory

@@ -49,6 +49,20 @@ def test_transparency_and_profile_of_a_heic_are_kept() -> None:
     assert foreign.decode(task(HEIC / "profile.heic")).info["icc_profile"] == rgb_profile()
 
 
+def test_a_heic_that_claims_deep_shades_of_grey_never_reaches_its_library(tmp_path: Path) -> None:
+    """pi-heif 1.4 would write past the end of its memory."""
+    data = bytearray((HEIC / "plain.heic").read_bytes())
+    configuration = data.index(b"hvcC") + 4  # ISO/IEC 14496-15, 8.3.2.1
+    data[configuration + 16] &= ~3  # no chroma
+    data[configuration + 17] |= 7  # 15 bits
+    file = tmp_path / "deep"
+    file.write_bytes(data)
+
+    with pytest.raises(ImageRejected) as caught:
+        foreign.decode(task(file))
+    assert caught.value.code == "image_format_unsupported"
+
+
 @pytest.mark.parametrize("allow_truncated", [False, True])
 @pytest.mark.parametrize("left", [60, 90, 99])
 def test_a_heic_that_was_cut_is_refused_and_never_black(tmp_path: Path, left: int, allow_truncated: bool) -> None:

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageFile, features
 
+from tasks.images import headers
 from tasks.images.model import ImageRejected, Limits
-from tasks.images.pictures import Picture, inspect, opened, orientation_of, refusing, truncated_files
+from tasks.images.pictures import Picture, opened, orientation_of, refusing, truncated_files
 from tests.tasks.images import bombs
 from tests.tasks.samples import corners, encoded, one_of_each, painted
 
@@ -36,7 +37,7 @@ def outcome(data: bytes, limits: Limits = LIMITS) -> bytes | str:
 def refusal(data: bytes, limits: Limits = LIMITS) -> str:
     """The code with which both inspecting and decoding refuse a file."""
     codes = set()
-    for attempt in (lambda: pixels(data, limits), lambda: inspect(BytesIO(data), limits)):
+    for attempt in (lambda: pixels(data, limits), lambda: headers.read(BytesIO(data), limits)):
         with pytest.raises(ImageRejected) as caught:
             attempt()
         codes.add(caught.value.code)
@@ -46,9 +47,8 @@ def refusal(data: bytes, limits: Limits = LIMITS) -> str:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_header_says_format_size_and_frames(name: str) -> None:
-    found = inspect(BytesIO(one_of_each()[name]), LIMITS)
-
-    assert found == Picture(format=name.split()[0], width=61, height=47, frames=2 if "animated" in name else 1)
+    with opened(BytesIO(one_of_each()[name]), LIMITS) as (_, found):
+        assert found == Picture(format=name.split()[0], width=61, height=47, frames=2 if "animated" in name else 1)
 
 
 def test_avif_can_be_read_here() -> None:
@@ -163,6 +163,6 @@ def test_what_is_not_the_files_fault_passes_through() -> None:
             raise LeaseLost
 
     with pytest.raises(LeaseLost):
-        inspect(Interrupted(b"data"), LIMITS)
+        headers.read(Interrupted(b"data"), LIMITS)
     with pytest.raises(LeaseLost), refusing(LIMITS):
         raise LeaseLost

@@ -3,8 +3,10 @@ from typing import Any
 import pytest
 from PIL import ImageCms
 
+from tasks.image_params import Variant
 from tasks.images import planes, turbojpeg
-from tasks.images.model import ImageRejected
+from tasks.images.model import Header, ImageRejected, JpegFrame, Task, Wanted
+from tasks.images.planes_plan import program
 from tests.contracts.engines import Bench
 from tests.tasks.images import planes_bench
 from tests.tasks.images.planes_bench import compare, jpeg, photo
@@ -53,6 +55,21 @@ def test_what_planes_cannot_do_goes_to_the_other(bench: Bench, variant: dict[str
     made = bench.all(jpeg(photo(), subsampling="4:2:0"), easy, variant)
 
     assert {one.engine.split()[0] for one in made} == {"pillow"}
+
+
+@pytest.mark.parametrize(
+    ("progressive", "width", "taken"),
+    [(False, 500, True), (True, 500, True), (False, 9_000, False), (True, 4_000, False)],
+)
+def test_what_takes_much_memory_goes_to_the_other(bench: Bench, progressive: bool, width: int, taken: bool) -> None:
+    sampling = ((1, 1),) * 3
+    frame = JpegFrame(bits=8, progressive=progressive, arithmetic=False, components=(1, 2, 3), sampling=sampling)
+    huge = Header(format="jpeg", width=11_000, height=9_000, jpeg=frame)
+    wanted = [Wanted(variant=Variant(name="a", width=width, quality=95))]
+
+    found = program(Task(file=bench.folder, header=huge, wanted=wanted))
+
+    assert (found is not None) == taken
 
 
 def test_a_profile_in_pieces_that_do_not_fit_is_left_to_the_other(bench: Bench) -> None:

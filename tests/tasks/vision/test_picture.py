@@ -50,6 +50,12 @@ def test_every_sort_of_file_becomes_rgb(name: str) -> None:
     assert read.tensor(wanted()).shape == (3, 20, 20)
 
 
+def test_what_telephones_send_is_seen_upright() -> None:
+    pixels = picture.read(Path(__file__).parents[1] / "images" / "heic" / "turned.heic", [], LIMITS).pixels()
+    assert pixels.shape == (60, 40, 3)
+    assert max(abs(int(a) - b) for a, b in zip(pixels[5, 5], BLUE, strict=True)) < 40
+
+
 def test_what_is_no_picture_is_refused() -> None:
     with pytest.raises(ImageRejected):
         picture.read(BytesIO(b"not a picture"), [], LIMITS)
