@@ -4,7 +4,10 @@ import hashlib
 import re
 from collections.abc import AsyncIterable, AsyncIterator
 
+from fastapi import Request
+
 from api.documents import too_large
+from api.multipart import MAX_AROUND_BYTES
 
 UNKNOWN = "application/octet-stream"
 _MEDIA_TYPE = re.compile(r"[a-z0-9!#$&^_.+-]{1,64}/[a-z0-9!#$&^_.+-]{1,64}")
@@ -16,16 +19,16 @@ class Passing:
     Raises Refused (413) above `limit` bytes.
     """
 
-    def __init__(self, chunks: AsyncIterable[bytes], limit: int) -> None:
+    def __init__(self, chunks: AsyncIterable[bytes], limit: int, *, hashed: bool = True) -> None:
         self._chunks = chunks
         self._limit = limit
-        self._hash = hashlib.sha256()
+        self._hash = hashlib.sha256() if hashed else None
         self.size = 0
 
     @property
-    def sha256(self) -> str:
-        """In hexadecimal digits."""
-        return self._hash.hexdigest()
+    def sha256(self) -> str | None:
+        """In hexadecimal digits; None where it is not hashed."""
+        return self._hash.hexdigest() if self._hash else None
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         async for chunk in self._chunks:
@@ -34,7 +37,8 @@ class Passing:
             self.size += len(chunk)
             if self.size > self._limit:
                 raise too_large("the file", self._limit)
-            self._hash.update(chunk)
+            if self._hash:
+                self._hash.update(chunk)
             yield chunk
 
 
@@ -42,3 +46,13 @@ def media_type(told: str) -> str:
     """The media type that a client told, without its parameters; UNKNOWN where it is none."""
     plain = told.partition(";")[0].strip().lower()
     return plain if _MEDIA_TYPE.fullmatch(plain) else UNKNOWN
+
+
+def refuse_declared_size(request: Request, limit: int, *, beside: int = 0) -> None:
+    """Raise Refused (413) for a body that says itself that its file is too large: it need not be sent at all.
+
+    `beside`: bytes that other parts of the body may have.
+    """
+    declared = request.headers.get("content-length", "")
+    if declared.isascii() and declared.isdigit() and int(declared[:20]) > limit + beside + MAX_AROUND_BYTES:
+        raise too_large("the file", limit)

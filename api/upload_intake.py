@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 
 from fastapi import Request
 
-from api.documents import FLAWED, too_large
+from api.documents import FLAWED
 from api.errors import Refused
 from api.idempotent import Held
 from api.image_schemas import upload_document
-from api.multipart import MAX_AROUND_BYTES, parts
-from api.passing import Passing, media_type
+from api.multipart import parts
+from api.passing import Passing, media_type, refuse_declared_size
 from api.service import Service
 from storage import uploads
 from storage.errors import StorageError
@@ -53,7 +53,7 @@ class UploadIntake:
 
     async def read(self, request: Request) -> None:
         """Read the whole body; afterwards the file stands in the object store, if it is to be kept. Raises Refused."""
-        self._refuse_declared_size(request)
+        refuse_declared_size(request, self.service.settings.max_upload_bytes)
         content_type = request.headers.get("content-type", "")
         if media_type(content_type) == "multipart/form-data":
             async with aclosing(parts(content_type, request.stream())) as received:
@@ -82,6 +82,7 @@ class UploadIntake:
                 pass
         if not passing.size:
             raise _flawed(f"/{PART}", "the file is empty")
+        assert passing.sha256 is not None
         self.new = NewUpload(
             id=self.id,
             filename=plain_filename(filename),
@@ -99,13 +100,6 @@ class UploadIntake:
     def _expect(self, seconds: float) -> None:
         with self.service.database.begin(self.tenant_id) as tx:
             uploads.expect(tx, self.id, due_in_seconds=seconds)
-
-    def _refuse_declared_size(self, request: Request) -> None:
-        """What says that it is too large need not be sent at all."""
-        declared = request.headers.get("content-length", "")
-        most = self.service.settings.max_upload_bytes
-        if declared.isascii() and declared.isdigit() and int(declared[:20]) > most + MAX_AROUND_BYTES:
-            raise too_large("the file", most)
 
 
 async def accept(request: Request, intake: UploadIntake, held: Held | None) -> Json:

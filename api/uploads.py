@@ -1,8 +1,7 @@
 """Takes in what a job is made of: the document from the body, the file straight into the object store."""
 
 import hashlib
-import re
-from collections.abc import AsyncIterable, AsyncIterator
+from collections.abc import AsyncIterable
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
@@ -11,9 +10,10 @@ from anyio import to_thread
 from fastapi import Request
 from pydantic_core import to_json
 
-from api.documents import collect, too_large
+from api.documents import collect
 from api.errors import Refused
-from api.multipart import MAX_AROUND_BYTES, Part, parts
+from api.multipart import Part, parts
+from api.passing import Passing, media_type, refuse_declared_size
 from api.service import Service
 from api.targets import check_targets
 from api.template_query import document_of, with_values
@@ -32,7 +32,6 @@ from tasks.values import escape, parse_json
 PARTS = ("file", "job")
 LARGE_DOCUMENT_BYTES = 8192
 ABANDONED_SECONDS = 86_400.0  # after which a file whose job was never written is deleted: no upload takes that long
-_MEDIA_TYPE = re.compile(r"[a-z0-9!#$&^_.+-]{1,64}/[a-z0-9!#$&^_.+-]{1,64}")
 
 
 @dataclass(kw_only=True, slots=True)
@@ -49,12 +48,12 @@ class Intake:
     committing: bool = False  # the job's rows are being committed: from here on they may stand
     _stored: bool = False
     _job_digest: bytes = b""
-    _file_digest: bytes = b""
 
     @property
     def fingerprint(self) -> bytes:
         """SHA-256 over the document and the file, whatever their order in the body; needs `fingerprinted`."""
-        return hashlib.sha256(self._job_digest + self._file_digest).digest()
+        of_file = bytes.fromhex(self.file.sha256) if self.file and self.file.sha256 else b""
+        return hashlib.sha256(self._job_digest + of_file).digest()
 
     async def read(self, request: Request) -> JobSpec:
         """Read the whole body; afterwards `file` stands in the object store, if there was one.
@@ -62,16 +61,16 @@ class Intake:
         Raises Refused or InvalidDocument; then, and whenever the client goes away, call `discard`.
         """
         content_type = request.headers.get("content-type", "")
-        media_type = content_type.partition(";")[0].strip().lower()
-        self._refuse_declared_size(request)
+        kind, limits = media_type(content_type), self.service.settings
+        refuse_declared_size(request, limits.max_upload_bytes, beside=limits.max_job_bytes)
         asked = document_of(request.query_params)
         if asked is not None:
             await self._take_document(to_json(asked), from_query=True)
-        if media_type == "multipart/form-data":
+        if kind == "multipart/form-data":
             await self._read_parts(content_type, request)
         elif asked is not None:
-            await self._take_file(request.stream(), filename="upload", content_type=media_type)
-        elif media_type == "application/json":
+            await self._take_file(request.stream(), filename="upload", content_type=content_type)
+        elif kind == "application/json":
             raw = await collect(request.stream(), self.service.settings.max_job_bytes, "the job's document")
             await self._take_document(raw)
         else:
@@ -100,7 +99,7 @@ class Intake:
             await self._take_document(raw)
         elif part.name == "file" and self.file is None:
             filename = part.filename or "upload"
-            await self._take_file(part.chunks, filename=filename, content_type=part.content_type.lower())
+            await self._take_file(part.chunks, filename=filename, content_type=part.content_type)
         elif part.name in PARTS:
             raise _flaw(f"/{part.name}", f"{part.name!r} is given twice (a template counts as the job)")
         else:
@@ -124,28 +123,22 @@ class Intake:
     async def _take_file(self, chunks: AsyncIterable[bytes], *, filename: str, content_type: str) -> None:
         if self.spec is not None:
             _check_takes_file(self.spec)
-        media_type = content_type.partition(";")[0].strip()
-        if not _MEDIA_TYPE.fullmatch(media_type):
-            media_type = "application/octet-stream"
-        name = plain_filename(filename)
+        kind, name = media_type(content_type), plain_filename(filename)
         # Whether it is needed is not known before the document is; it costs half a millisecond per megabyte.
         hashed = self.fingerprinted or self.spec is None or self.spec.shares_results
-        counted = _Counted(chunks, self.service.settings.max_upload_bytes, hashed=hashed)
+        passing = Passing(chunks, self.service.settings.max_upload_bytes, hashed=hashed)
         key = input_key(self.tenant_id, self.job_id)
         if self.keep:
             # If this process dies before the job is written, the file is swept away.
             await self.service.blocking(self._plan_removal)
             self._stored = True  # a put that fails takes itself back, but a cancelled one may have come through
-            await self.service.objects.put(key, counted, content_type=media_type)
+            await self.service.objects.put(key, passing, content_type=kind)
         else:
-            async for _ in counted:
+            async for _ in passing:
                 pass
-        if not counted.size:
+        if not passing.size:
             raise _flaw("/file", "the file is empty")
-        self.file = JobInput(
-            key=key, filename=name, content_type=media_type, bytes=counted.size, sha256=counted.digest.hex() or None
-        )
-        self._file_digest = counted.digest
+        self.file = JobInput(key=key, filename=name, content_type=kind, bytes=passing.size, sha256=passing.sha256)
 
     def _spec_of_own(self, document: Any, from_query: bool) -> JobSpec:
         """What comes of one of the tenant's own templates, which is asked for."""
@@ -160,14 +153,6 @@ class Intake:
         with self.service.database.begin(self.tenant_id) as tx:
             removals.withdraw(tx, self.job_id)
 
-    def _refuse_declared_size(self, request: Request) -> None:
-        """What says that it is too large need not be sent at all."""
-        declared = request.headers.get("content-length", "")
-        limits = self.service.settings
-        most = limits.max_upload_bytes + limits.max_job_bytes + MAX_AROUND_BYTES
-        if declared.isascii() and declared.isdigit() and int(declared[:20]) > most:
-            raise too_large("the file", limits.max_upload_bytes)
-
 
 def _spec_of(document: Any, from_query: bool, templates: Resolve) -> JobSpec:
     return parse(with_values(document, templates) if from_query else document, templates=templates)
@@ -179,31 +164,6 @@ def _check_takes_file(spec: JobSpec) -> None:
         raise _flaw("/input", "this job's file is an upload: leave out either 'input' or the file")
     if spec.fetches_input:
         raise _flaw("/input", "this job's file is fetched from a URL: leave out either 'input' or the file")
-
-
-class _Counted:
-    """Chunks as they pass: counted, hashed if asked for, and refused as soon as they are too many."""
-
-    def __init__(self, chunks: AsyncIterable[bytes], limit: int, *, hashed: bool) -> None:
-        self._chunks = chunks
-        self._limit = limit
-        self._hash = hashlib.sha256() if hashed else None
-        self.size = 0
-
-    @property
-    def digest(self) -> bytes:
-        return self._hash.digest() if self._hash else b""
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        async for chunk in self._chunks:
-            if not chunk:
-                continue
-            self.size += len(chunk)
-            if self.size > self._limit:
-                raise too_large("the file", self._limit)
-            if self._hash:
-                self._hash.update(chunk)
-            yield chunk
 
 
 def _flaw(pointer: str, detail: str) -> InvalidDocument:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import IO
 
 BESIDE = (
-    ("tests/faults", "tests/tasks/test_worker.py", "tests/tasks/test_worker_limits.py"),
+    ("tests/faults",),
     (
         "tests/e2e",
         "tests/deploy",
@@ -24,7 +24,7 @@ BESIDE = (
         "tests/storage",
         "tests/contracts",
     ),
-    ("tests/api", "tests/webhooks"),
+    ("tests/api", "tests/webhooks", "tests/tasks/test_worker.py", "tests/tasks/test_worker_limits.py"),
 )
 PYTEST = (sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--durations=12")
 # The hundreds of processes that tests start would each compile our code anew, where no bytecode may be written.

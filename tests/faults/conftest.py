@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.faults import stack as stacks
-from tests.faults.load import PHOTO, PICTURE, Load, accept, all_ended, chain
+from tests.faults.load import PICTURE, Load, accept, all_ended, chain, photo
 from tests.faults.mishaps import WORKERS
 from tests.faults.stack import BROKERS, Stack
 
@@ -29,5 +29,5 @@ def stack(running_stack: Stack) -> Iterator[Stack]:
 
 
 def is_well(platform: Stack) -> bool:
-    jobs = [accept(platform.http, chain(platform, 0), Load()), accept(platform.http, PICTURE, Load(), PHOTO)]
+    jobs = [accept(platform.http, chain(platform, 0), Load()), accept(platform.http, PICTURE, Load(), photo())]
     return all_ended(platform, jobs, within=30).succeeded == len(jobs)

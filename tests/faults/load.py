@@ -69,6 +69,11 @@ class Table:
         return not (self.lost or self.doubled or self.missing)
 
 
+def photo() -> bytes:
+    """A photograph that nobody has sent before, by what stands behind its end: its pictures have to be made."""
+    return PHOTO + uuid.uuid4().bytes
+
+
 def echo(seconds: float = 0.1) -> dict[str, Any]:
     """A document: one step that takes so long."""
     return {"steps": {"say": {"kind": "echo", "sleep_seconds": seconds}}}
@@ -166,7 +171,7 @@ def nothing_is_lost(stack: Stack, jobs: Sequence[str], *, within: float) -> Tabl
 def mixed(stack: Stack, number: int) -> tuple[Mapping[str, Any], bytes | None]:
     """A step, a step and a call in turn, and now and then a picture."""
     if number % 10 == 5:
-        return PICTURE, PHOTO
+        return PICTURE, photo()
     seconds = random.uniform(0.05, 0.2)
     return (chain(stack, seconds) if number % 2 else echo(seconds)), None
 

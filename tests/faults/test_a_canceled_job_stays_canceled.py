@@ -5,7 +5,7 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from tests.faults.load import PHOTO, Load, accept, all_ended, mixed
+from tests.faults.load import Load, accept, all_ended, mixed, photo
 from tests.faults.stack import Stack, client
 from tests.waiting import until
 
@@ -56,7 +56,7 @@ def test_the_outputs_of_a_canceled_job_are_removed(stack: Stack) -> None:
         "thumbs": {"kind": "image.resize", "variants": [{"name": "s", "width": 64}]},
         "late": {"kind": "test.save", "seconds": 60, "use": []},
     }
-    job = accept(stack.http, {"steps": steps}, Load(), PHOTO)
+    job = accept(stack.http, {"steps": steps}, Load(), photo())
     href = until(lambda: made(state(stack, job)))[0]["href"]
     until(lambda: state(stack, job)["steps"]["late"]["state"] == "running")
     assert stack.http.get(href).status_code == 200

@@ -6,7 +6,7 @@ import httpx2
 import pytest
 from PIL import Image
 
-from tests.faults.load import PHOTO, PICTURE, Load, accept, load, nothing_is_lost
+from tests.faults.load import PICTURE, Load, accept, load, nothing_is_lost, photo
 from tests.faults.stack import Stack
 from tests.waiting import until
 
@@ -19,7 +19,7 @@ MODES = ["refuses", "slow", "truncates"]
 @pytest.mark.parametrize("mode", MODES)
 def test_pictures_sent_and_made_meanwhile_are_whole_in_the_end(stack: Stack, mode: str) -> None:
     met = stack.store.counts[mode]
-    with load(stack, pause_seconds=0.1, document=lambda _: (PICTURE, PHOTO)) as sent:
+    with load(stack, pause_seconds=0.1, document=lambda _: (PICTURE, photo())) as sent:
         until(lambda: len(sent.accepted) >= 3)
         stack.store.mode = mode
         until(lambda: stack.store.counts[mode] >= met + 12, seconds=30)
@@ -31,7 +31,7 @@ def test_pictures_sent_and_made_meanwhile_are_whole_in_the_end(stack: Stack, mod
 
 @pytest.mark.parametrize("mode", MODES)
 def test_what_is_fetched_meanwhile_is_whole_or_seen_to_fail(stack: Stack, mode: str) -> None:
-    job = accept(stack.http, PICTURE, Load(), PHOTO)
+    job = accept(stack.http, PICTURE, Load(), photo())
     nothing_is_lost(stack, [job], within=30)
     path = f"/v1/jobs/{job}/outputs/thumbs/s"
     whole = stack.http.get(path).content

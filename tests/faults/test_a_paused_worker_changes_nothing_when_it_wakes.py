@@ -4,19 +4,17 @@ from typing import Any
 
 from tasks.names import Queue
 from tests.faults.effects import attempts
-from tests.faults.load import PHOTO, Load, accept, backlog, echo, nothing_is_lost
+from tests.faults.load import PICTURE, Load, accept, backlog, echo, nothing_is_lost, photo
 from tests.faults.stack import Stack
 from tests.faults.worker import another, stopped
 from tests.waiting import until
 
-# Of a width that no other test asks for: what is there already would not be made.
-PICTURE = {"steps": {"thumbs": {"kind": "image.resize", "variants": [{"name": "s", "width": 48}]}}}
 WORKERS = ("worker-default", "worker-images")
 
 
 def test_it_says_that_it_lost_its_lease_and_writes_nothing(stack: Stack) -> None:
     stack.store.open.clear()  # the picture's variant waits here, so the step is caught in the midst of its work
-    picture = accept(stack.http, PICTURE, Load(), PHOTO)
+    picture = accept(stack.http, PICTURE, Load(), photo())
     [saying] = backlog(stack, [echo(1.5)])
     jobs = [picture, saying]
     until(lambda: stack.store.held.is_set() and {state(stack, job) for job in jobs} == {"running"})
