@@ -4,6 +4,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3; 
 VENV := .venv
 BIN := $(VENV)/bin
 VERIFIER := tests/webhooks/node_modules/.package-lock.json
+AXE := tests/page/node_modules/.package-lock.json
 # pyvips comes as source, plain Python: it must not build against a libvips of the system, but take its wheel's.
 INSTALL := PKG_CONFIG_LIBDIR=/nowhere $(BIN)/python -m pip install --disable-pip-version-check --quiet --require-hashes
 
@@ -32,7 +33,7 @@ check: $(VENV)/.installed-dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
-pytest: $(VENV)/.installed-dev $(VERIFIER)
+pytest: $(VENV)/.installed-dev $(VERIFIER) $(AXE)
 	$(BIN)/python -m tests
 
 bench: $(VENV)/.installed-dev ## measure upload memory, throughput and latency of the whole platform
@@ -45,7 +46,7 @@ soak: $(VENV)/.installed-dev ## break everything at random under load for MINUTE
 	$(BIN)/python -m tests.faults.soak --minutes $(or $(MINUTES),15) --broker $(or $(BROKER),redis) $(if $(SEED),--seed $(SEED))
 
 lock: $(VENV)/.installed-dev ## renew the pinned versions and hashes (needs uv: pip install uv)
-	uv pip compile pyproject.toml --extra local --extra kubernetes --extra moderation --extra pdf --extra planes --extra text $(LOCK) -o deploy/requirements.txt
+	uv pip compile pyproject.toml --extra local --extra kubernetes --extra moderation --extra otel --extra pdf --extra planes --extra text $(LOCK) -o deploy/requirements.txt
 	uv pip compile pyproject.toml --all-extras $(LOCK) -o deploy/requirements-dev.txt
 LOCK := --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate --quiet
 
@@ -53,7 +54,7 @@ proto: $(VENV)/.installed-dev ## renew what is generated from scheduler/keda/ext
 	$(BIN)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. --grpc_python_out=. scheduler/keda/externalscaler.proto
 
 clean: ## remove the virtual environment (data under .millrace/ stays)
-	rm -rf $(VENV) tests/webhooks/node_modules tests/bench/images/node_modules
+	rm -rf $(VENV) tests/webhooks/node_modules tests/page/node_modules tests/bench/images/node_modules
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "Millrace needs Python 3.11 to 3.14 on the PATH (or: make PYTHON=/path/to/python3.11 …)" >&2; exit 1; }
@@ -73,6 +74,10 @@ $(VENV)/.installed-dev: $(VENV)/.installed deploy/requirements-dev.txt
 
 $(SHARP): $(VENV)/.installed-dev tests/bench/images/package-lock.json tests/bench/images/.npmrc
 	@$(BIN)/npm ci --loglevel=error --prefix tests/bench/images && touch $@ || { echo "sharp cannot be installed" >&2; exit 1; }
+
+$(AXE): $(VENV)/.installed-dev tests/page/package-lock.json tests/page/.npmrc
+	@echo "Installing axe-core"
+	@$(BIN)/npm ci --loglevel=error --prefix tests/page && touch $@ || echo "It cannot be installed: its tests are skipped" >&2
 
 # What a laptop without npm's registry cannot have, its tests skip.
 $(VERIFIER): $(VENV)/.installed-dev tests/webhooks/package-lock.json tests/webhooks/.npmrc

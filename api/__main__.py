@@ -10,6 +10,7 @@ from api import settings
 from api.app import create_app
 from api.errors import ConfigurationError
 from storage.errors import StorageError
+from storage.telemetry.start import start
 
 SERVER: dict[str, Any] = {
     "loop": "uvloop",
@@ -23,6 +24,7 @@ SERVER: dict[str, Any] = {
 
 def app() -> object:
     """Made anew in each process that uvicorn starts."""
+    start("api", os.environ)
     return create_app(settings.from_env(os.environ))
 
 

@@ -37,6 +37,7 @@ from api.bodies import minded
 from api.hub import Hub
 from api.service import Service
 from api.settings import ApiSettings
+from api.watching import watched
 from storage.database import Database
 from storage.objects.stores import open_objects
 from tasks.errors import Flaw
@@ -92,6 +93,7 @@ def create_app(settings: ApiSettings) -> FastAPI:
         app.include_router(noun.router)
     app.add_api_route("/", _front, include_in_schema=False)
     app.add_middleware(minded, idle_seconds=settings.body_idle_seconds)
+    app.add_middleware(watched)
     errors.install(app)
     app.add_exception_handler(RequestValidationError, _invalid)
     openapi.install(app)

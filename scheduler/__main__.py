@@ -16,6 +16,7 @@ from scheduler.errors import ConfigurationError, SchedulerError
 from scheduler.loop import Loop, keep, pause_seconds
 from storage.database import Database
 from storage.errors import DatabaseUnavailable, ScheduleNameTaken, StorageError
+from storage.telemetry import start as telemetry
 from tasks.errors import TasksError
 
 log = logging.getLogger(__name__)
@@ -150,7 +151,7 @@ def scale(dry_run: bool, actuator: str, folder: Path, logs: Path, stop_workers: 
     from scheduler.processes import Processes
     from scheduler.scale import Scaler
 
-    found = _settings()
+    found = _settings("scaler")
     database, stop = Database(found.database), _stopping()
     acting: Actuator
     if actuator == "kubernetes":
@@ -200,7 +201,7 @@ def _keep(*names: str) -> None:
     from storage.objects.blocking import Blocking
     from storage.objects.stores import open_objects
 
-    found, stop = _settings(), _stopping()
+    found, stop = _settings("scheduler"), _stopping()
     database = Database(found.database)
     if "fire" in names:
         _apply_schedules(database, found.schedules, stop)
@@ -267,10 +268,9 @@ def _apply_schedules(database: Database, file: Path | None, stop: threading.Even
             stop.wait(pause_seconds(failures))
 
 
-def _settings() -> settings.SchedulerSettings:
-    found = settings.from_env(os.environ)
-    logging.basicConfig(level=found.log_level, format="%(asctime)s %(levelname)s %(threadName)s %(message)s")
-    return found
+def _settings(role: str) -> settings.SchedulerSettings:
+    telemetry.start(role, os.environ)
+    return settings.from_env(os.environ)
 
 
 def _stopping() -> threading.Event:

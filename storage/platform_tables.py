@@ -70,6 +70,8 @@ workers = Table(
     Column("started_at", TIME, nullable=False, server_default=NOW),
     Column("seen_until", TIME, nullable=False),
     Column("stopping", Boolean, nullable=False, server_default=text("false")),
+    Column("version", Text),
+    Column("metrics_url", Text),
 )
 
 pools = Table(  # what the scaler decided last

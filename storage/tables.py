@@ -93,6 +93,8 @@ jobs = Table(
     Column("fire_time", TIME),
     Column("notify", JSONB),  # who is told of its events: url, host, events
     Column("template", Text),  # which its steps come from, with its version; no foreign key: it may be deleted
+    Column("request_id", Text),  # of the request that made it
+    Column("trace", Text),  # the W3C traceparent of whatever made it, where traces are kept
     _one_of("state", JobState),
     CheckConstraint("stop_as IN ('canceled', 'expired', 'failed')", name="stop_as"),
     Index(None, "tenant_id", "state", "id"),  # GET /v1/jobs?state=

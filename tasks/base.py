@@ -22,7 +22,7 @@ from storage.errors import (
     ObjectMissing,
 )
 from storage.model import Claim, JobId, Json, PublicError, StepId, TenantId
-from tasks import ends
+from tasks import ends, watching
 from tasks.ends import End
 from tasks.errors import StepFailed, StepIncomplete, StepRetryable, TasksError
 from tasks.gate import passing
@@ -87,19 +87,22 @@ def _work_on(
     if claim is None:
         log.info("step.not_claimed step=%s", step)
         return
-    try:
-        end, error = _attempt(process, kind, run, claim, passage)
+    with watching.attempt(kind, claim) as watch:
         try:
-            _write(process, claim, end)
-        except SoftTimeLimitExceeded:  # it fell into the writing, of work that is done
-            _write(process, claim, end)
-        except DatabaseRefused:
-            log.exception("step.end_refused step=%s kind=%s", step, kind.name)
-            end, error = ends.again(kind, claim, ends.NOT_STORED, ran=0)
-            _write(process, claim, end)
-    except LeaseLost:
-        log.warning("step.lease_lost step=%s attempt=%s", step, claim.attempt)
-        return
+            end, error = _attempt(process, kind, run, claim, passage, watch)
+            try:
+                _write(process, claim, end)
+            except SoftTimeLimitExceeded:  # it fell into the writing, of work that is done
+                _write(process, claim, end)
+            except DatabaseRefused:
+                log.exception("step.end_refused step=%s kind=%s", step, kind.name)
+                end, error = ends.again(kind, claim, ends.NOT_STORED, ran=0)
+                _write(process, claim, end)
+        except LeaseLost:
+            log.warning("step.lease_lost step=%s attempt=%s", step, claim.attempt)
+            watch.lease_lost()
+            return
+        watch.ended(error, again=end.again)
     if end.is_last_of_process:
         logging.shutdown()
         os._exit(os.EX_SOFTWARE)  # a heap that was full once is not trusted with another step
@@ -133,7 +136,7 @@ def _claim(process: Process, tenant: TenantId, job: JobId, step: StepId) -> Clai
 
 
 def _attempt(
-    process: Process, kind: Kind, run: Run | None, claim: Claim, passage: Passage
+    process: Process, kind: Kind, run: Run | None, claim: Claim, passage: Passage, watch: watching.Watch
 ) -> tuple[End, PublicError | None]:
     """Run the kind's function; returns how the step ends, and the error if any."""
     began = time.monotonic()
@@ -168,6 +171,7 @@ def _attempt(
     except MemoryError:
         return ends.out_of_memory(process, kind, claim, additions, ran=time.monotonic() - began)
     except Exception as exc:  # noqa: BLE001 - the edge of the work: whatever a kind raises is logged and written down
+        watch.crashed(exc)
         error, wish = ends.reason(kind, claim, exc)
         return ends.again(kind, claim, error, wish, additions, ran=time.monotonic() - began)
 

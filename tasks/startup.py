@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 from celery.signals import worker_init
 
 from storage.errors import StorageError
+from storage.telemetry.start import start
 from tasks import base, process, settings
 from tasks.errors import TasksError
 from tasks.names import KINDS
@@ -21,6 +22,7 @@ def listen() -> None:
 def _start(sender: Any, **_: object) -> None:
     try:
         known = settings.from_env(os.environ)
+        start("worker", os.environ)
         for prepare in {kind.prepare for kind in KINDS.values() if kind.queue in sender.app.amqp.queues.consume_from}:
             if prepare:
                 base.loaded(prepare)(known)

@@ -18,6 +18,7 @@ from scheduler.keda.service import Service
 from scheduler.keda.tls import Files, credentials
 from scheduler.keda.web import Web
 from storage.database import Database
+from storage.telemetry import start as telemetry
 
 log = logging.getLogger(__name__)
 
@@ -69,7 +70,7 @@ def keda(
     if (tls_cert is None) != (tls_key is None) or (tls_ca and not tls_cert):
         raise click.UsageError("--tls-cert and --tls-key go together, and --tls-ca needs both")
     found = settings.from_env(os.environ)
-    logging.basicConfig(level=found.log_level, format="%(asctime)s %(levelname)s %(threadName)s %(message)s")
+    telemetry.start("keda", os.environ)
     files = Files(cert=tls_cert, key=tls_key, ca=tls_ca) if tls_cert and tls_key else None
     folder = Folder(pools or found.pools)
     database, stop = Database(found.database), threading.Event()

@@ -12,6 +12,7 @@ from sqlalchemy import create_engine, inspect
 from sqlalchemy.engine import make_url
 
 import storage.image_tables
+import storage.operating_tables
 import storage.platform_tables
 import storage.schedule_tables
 import storage.template_tables
@@ -89,7 +90,7 @@ def test_migrating_twice_and_at_once_does_no_harm(database_url: str) -> None:
     with ThreadPoolExecutor(3) as pool:
         list(pool.map(upgrade, [database_url] * 3))
     with psycopg.connect(database_url) as connection:
-        assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [("0009",)]
+        assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [("0010",)]
 
 
 def test_what_was_open_before_steps_were_counted_counts(database_url: str) -> None:

@@ -23,6 +23,7 @@ from deploy.local.settings import from_env
 from deploy.local.stack import Running, running_platform
 from tests import pools
 from tests.bench.images import pictures
+from tests.bench.images.__main__ import as_in_the_pool
 from tests.bench.processes import cpu_seconds, spent
 
 WIDTHS = {2: (1024, 640, 320), 12: (2048, 1024, 320)}
@@ -56,7 +57,8 @@ def _bare(file: Path, megapixels: int, cache: Path) -> float:
         widths = ",".join(map(str, WIDTHS[megapixels]))
         words = ["ours", "jpeg", "-1", "60", widths, str(own), str(folder)]
         command = [sys.executable, "-m", "tests.bench.images.way", *words]
-        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+        env = {**os.environ, **as_in_the_pool()}
+        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=env)
         return 1000 / statistics.fmean(json.loads(done.stdout.splitlines()[-1])["wall"])
 
     with ThreadPoolExecutor(2) as pool:
