@@ -1,6 +1,7 @@
 """`/v1/jobs`: submit, read, wait, list."""
 
 import asyncio
+from contextlib import suppress
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Request
@@ -15,6 +16,7 @@ from api.schemas import JobPage
 from api.service import Service, Serving
 from api.uploads import Intake
 from storage import jobs
+from storage.ending import state_of
 from storage.model import (
     TERMINAL_JOB_STATES,
     Job,
@@ -154,20 +156,27 @@ def find_job(service: Service, caller: Principal, job_id: JobId) -> Job | None:
 
 
 async def _ended_or_as_it_stands(service: Service, caller: Principal, job_id: JobId, seconds: float) -> Job:
-    deadline = asyncio.get_running_loop().time() + seconds
-    with service.hub.subscribe(job_id) as woken:
-        while True:
-            woken.clear()
-            job = await service.blocking(find_job, service, caller, job_id)
-            if job is None:
-                raise not_found("job")
-            left = deadline - asyncio.get_running_loop().time()
-            if job.state in TERMINAL_JOB_STATES or left <= 0:
-                return job
-            try:
-                await asyncio.wait_for(woken.wait(), left)
-            except TimeoutError:
-                continue
+    if seconds:
+        await _ended(service, caller, job_id, seconds)
+    job = await service.blocking(find_job, service, caller, job_id)
+    if job is None:
+        raise not_found("job")
+    return job
+
+
+async def _ended(service: Service, caller: Principal, job_id: JobId, seconds: float) -> None:
+    """Return when the job has ended or is not there, or after so many seconds."""
+    with service.hub.subscribe(job_id) as woken, suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            while await service.blocking(_is_open, service, caller, job_id):
+                await woken.wait()
+                woken.clear()
+
+
+def _is_open(service: Service, caller: Principal, job_id: JobId) -> bool:
+    with service.database.read(caller.tenant_id) as tx:
+        state = state_of(tx, job_id)
+    return state is not None and state not in TERMINAL_JOB_STATES
 
 
 def _preferred_wait(prefer: str | None) -> float | None:

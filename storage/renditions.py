@@ -146,14 +146,10 @@ def begin(tx: Tx, job_id: JobId, digests: Collection[str]) -> dict[str, Renditio
     return {row.digest: _rendition(row) for row in rows if row.made_at is not None}
 
 
-def finish(tx: Tx, digest: Digest, facts: Facts, *, hastily: bool = False) -> bool:
+def finish(tx: Tx, digest: Digest, facts: Facts) -> bool:
     """Note that the rendition's object is there. False if it was given up meanwhile, and its object is to go: commit
     in either case.
-
-    `hastily`: the commit does not wait for the disk; what a crash of the database forgets is made again.
     """
-    if hastily:
-        tx.sql("SET LOCAL synchronous_commit = off")
     done = tx.sql(
         _FINISH,
         digest=digest,
@@ -165,7 +161,6 @@ def finish(tx: Tx, digest: Digest, facts: Facts, *, hastily: bool = False) -> bo
         engine=facts.engine,
     )
     if not done.rowcount:
-        tx.sql("SET LOCAL synchronous_commit = on")
         tx.sql(_UNDO, digest=digest)
     return bool(done.rowcount)
 

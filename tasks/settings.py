@@ -29,6 +29,7 @@ class WorkerSettings:
     that is not wanted any more; `stop_grace_seconds`: how long steps may go on in a worker that is told to stop.
     `models_dir`: the networks of image.analyze, a manifest each. `kept_seconds`: how long ended jobs are kept, by
     state; missing: for ever. `rendition_days`: how long finished pictures that no job has; 0: they are not shared.
+    `report_seconds`: a step tells of its progress at most so often, and not at all if it is done sooner.
     """
 
     database: storage_settings.DatabaseSettings
@@ -47,6 +48,7 @@ class WorkerSettings:
     kept_seconds: Mapping[JobState, float] = field(default_factory=dict)
     images: ImageSettings = field(default_factory=ImageSettings)
     rendition_days: float = retention_settings.DEFAULT_RENDITION_DAYS
+    report_seconds: float = 0.25
 
 
 def from_env(env: Mapping[str, str]) -> WorkerSettings:

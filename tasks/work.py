@@ -3,6 +3,7 @@
 import hashlib
 import logging
 import tempfile
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,6 +47,8 @@ class Work:
         self.passage = passage or Passage()
         self._additions = additions  # the caller's, who writes them
         self._has_saved = False
+        self._made: dict[Digest, Facts] = {}  # renditions of which the rows do not say yet that they are there
+        self._told = time.monotonic()
         process.scratch.mkdir(mode=0o700, exist_ok=True)
         self._folder = tempfile.TemporaryDirectory(prefix=f"{claim.step_id}-", dir=process.scratch)
 
@@ -54,6 +57,10 @@ class Work:
 
     def __exit__(self, raised: type[BaseException] | None, *_: object) -> None:
         self._folder.cleanup()
+        if self._made and raised is None:
+            self.on_success(self._finish_with_the_end)
+        elif self._made:
+            self._finish_at_once()
         if raised is not None and self._has_saved:
             self._take_back()
 
@@ -142,7 +149,8 @@ class Work:
     ) -> dict[str, Json]:
         """Write a rendition that `renditions` has said is to be made; returns its record for the result.
 
-        It stays whatever becomes of this attempt: the next one finds it. Raises LeaseLost, ObjectStoreUnavailable.
+        It stays whatever becomes of this attempt: the next one finds it. That it is there is written with the progress
+        that is told next, or with the end. Raises ObjectStoreUnavailable.
         """
         if not is_digest(digest):
             raise ValueError(f"a rendition has 64 hexadecimal digits: {digest!r}")
@@ -154,7 +162,7 @@ class Work:
         facts = Facts(
             width=width, height=height, frames=frames, bytes=stored.size, content_type=content_type, engine=engine
         )
-        self._finish(digest, facts)
+        self._made[digest] = facts
         return record(Rendition(digest=digest, key=key, facts=facts), name)
 
     def save(self, name: str, data: bytes | Path, *, content_type: str, **facts: Any) -> dict[str, Any]:
@@ -184,15 +192,23 @@ class Work:
             log.warning("step.not_kept step=%s reason=%s", self.claim.step_id, exc)
 
     def progress(self, fraction: float, data: Mapping[str, Json] | None = None) -> None:
-        """Tell those who watch how far the step is, 0..1; it is a checkpoint, too.
+        """Tell those who watch how far the step is, 0..1, unless they were told just now; it is a checkpoint, too.
 
         A database that is away is told nothing and holds up nothing: what counts is the end of the step.
         """
+        if time.monotonic() - self._told < self.process.settings.report_seconds:
+            return
+        self._told = time.monotonic()
         try:
             with self.process.database.begin(self.claim.tenant_id) as tx:
                 steps.report(tx, self.claim, fraction, storable(dict(data or {})))
+                is_ours = self._finish(tx)
         except DatabaseUnavailable as exc:
             log.warning("step.progress_untold step=%s reason=%s", self.claim.step_id, exc)
+            return
+        self._made.clear()
+        if not is_ours:  # no rendition is given up whose job runs
+            raise LeaseLost(f"{self.claim.step_id} attempt {self.claim.attempt}")
 
     def checkpoint(self) -> None:
         """Return if the work is still wanted; call it between the stages of long work, and let pass what it raises.
@@ -205,21 +221,21 @@ class Work:
         except DatabaseUnavailable as exc:
             log.warning("step.not_checked step=%s reason=%s", self.claim.step_id, exc)
 
-    def _finish(self, digest: Digest, facts: Facts) -> None:
-        """Note that the rendition is there; if the database is away, at the latest as the step succeeds."""
+    def _finish(self, tx: Tx) -> bool:
+        """Note of what has been made that it is there, in the one order of locks; False if any was given up."""
+        finished = [renditions.finish(tx, digest, facts) for digest, facts in sorted(self._made.items())]
+        return all(finished)
 
-        def finish(tx: Tx) -> None:
-            renditions.finish(tx, digest, facts)
+    def _finish_with_the_end(self, tx: Tx) -> None:
+        self._finish(tx)
 
+    def _finish_at_once(self) -> None:
+        """The same for the next attempt, since this one has failed."""
         try:
             with self.process.database.begin(self.claim.tenant_id) as tx:
-                is_ours = renditions.finish(tx, digest, facts, hastily=True)
+                self._finish(tx)
         except DatabaseUnavailable as exc:
-            log.warning("step.rendition_unfinished step=%s reason=%s", self.claim.step_id, exc)
-            self.on_success(finish)
-            return
-        if not is_ours:  # no rendition is given up whose job runs
-            raise LeaseLost(f"{self.claim.step_id} attempt {self.claim.attempt}")
+            log.warning("step.renditions_unfinished step=%s reason=%s", self.claim.step_id, exc)
 
     def _download(self, key: str, path: Path) -> None:
         """Bring an object here; a rendition that is missing is to be made anew by the next who wants it."""

@@ -50,7 +50,7 @@ def begin(database: Database, tenant: TenantId, job: Job, *digests: str) -> dict
 def write(database: Database, objects: Blocking, tenant: TenantId, digest: Digest) -> bool:
     objects.upload(rendition_key(tenant, digest), b"abc", content_type="image/webp")
     with database.begin(tenant) as tx:
-        return renditions.finish(tx, digest, FACTS, hastily=True)
+        return renditions.finish(tx, digest, FACTS)
 
 
 def made(database: Database, objects: Blocking, tenant: TenantId, *digests: Digest) -> Job:

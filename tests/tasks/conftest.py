@@ -38,6 +38,7 @@ def process(database: Database, hook: Sink, tmp_path: Path) -> Iterator[Process]
         lease_seconds=30,
         outbound=Rules.parse(hook.host),
         keyring=Keyring(["a key of the tests, long enough to be one"]),
+        report_seconds=0,
     )
     objects, outbound = Blocking(MemoryObjects()), Waiting(settings.outbound)
     yield Process(

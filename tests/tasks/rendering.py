@@ -44,4 +44,5 @@ def stamp(work: Work, params: ImageResize) -> Json:
             engine="stamp",
         )
         outputs.append(saved)
+        work.progress(len(outputs) / len(params.variants))
     return {"outputs": outputs}

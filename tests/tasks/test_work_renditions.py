@@ -11,7 +11,7 @@ from scheduler.sweep import remove_objects
 from storage import jobs, removals, renditions, replays, retention, steps, uploads
 from storage.database import Database, Tx
 from storage.errors import DatabaseUnavailable
-from storage.image_model import Digest, NewUpload, UploadId, new_upload_id
+from storage.image_model import Digest, Facts, NewUpload, UploadId, new_upload_id
 from storage.keys import attempt_prefix, input_key, key_of_output, rendition_key, upload_key
 from storage.model import Job, JobInput, Outcome, StepState, TenantId, new_job_id
 from storage.objects.blocking import Blocking
@@ -197,12 +197,12 @@ def test_of_two_that_make_the_same_rendition_the_first_to_write_it_stands(here: 
 def test_a_database_that_is_away_as_a_rendition_is_finished_costs_nothing(
     here: Process, tenant: TenantId, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    finish = renditions.finish
+    finish, tries = renditions.finish, iter((DatabaseUnavailable("the connection was lost"),))
 
-    def away(tx: Tx, *args: Any, hastily: bool = False) -> bool:
-        if hastily:
-            raise DatabaseUnavailable("the connection was lost")
-        return finish(tx, *args)
+    def away(tx: Tx, digest: Digest, facts: Facts) -> bool:
+        for error in tries:
+            raise error
+        return finish(tx, digest, facts)
 
     monkeypatch.setattr("storage.renditions.finish", away)
     job = work(here, tenant, put(here, tenant, {"steps": {"s": SMALL}}))
