@@ -43,7 +43,8 @@ class Hints:
                 time_limit=kind.time_limit if kind else None,
                 soft_time_limit=kind.soft_time_limit if kind else None,
                 argsrepr="()",
-                kwargsrepr=f"{{'job': '{step.job_id}'}}",  # what Flower shows
+                # What Flower shows: no payloads, no secrets.
+                kwargsrepr=f"{{'job': '{step.job_id}', 'tenant': '{step.tenant_id}'}}",
                 ignore_result=True,
                 retry=False,
                 confirm_timeout=ANSWER_SECONDS,

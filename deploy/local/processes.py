@@ -108,13 +108,13 @@ def workers_folder(home: Path) -> Path:
 
 
 def _flower(home: Path, env: Mapping[str, str], port: int) -> Part:
+    here = {"FLOWER_ADDRESS": "127.0.0.1", "FLOWER_PORT": str(port), "FLOWER_DB": str(home / "flower")}
     return _part(
         home,
-        env,
+        {**env, **here},
         "flower",
-        *("celery", "-A", "tasks.app", "flower"),
-        *("--conf=deploy/flower.py", "--address=127.0.0.1", f"--port={port}"),
-        after=("valkey",),
+        "deploy.flower",
+        after=("migrate", "valkey"),
         ready=when_http_ok(port, "/healthcheck"),
     )
 

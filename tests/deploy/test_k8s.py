@@ -204,7 +204,8 @@ def commands() -> set[tuple[str, ...]]:
 @pytest.mark.parametrize("command", sorted(commands()), ids=" ".join)
 def test_a_command_is_one_that_there_is(command: tuple[str, ...]) -> None:
     assert command[:2] == ("python", "-m")
-    module = importlib.import_module(f"{command[2]}.__main__")
+    is_package = hasattr(importlib.import_module(command[2]), "__path__")
+    module = importlib.import_module(f"{command[2]}.__main__" if is_package else command[2])
     group: Any = getattr(module, command[2], None)
     if hasattr(group, "commands"):
         assert command[3] in group.commands
