@@ -1,7 +1,10 @@
 """`python -m api`: the HTTP process."""
 
+import logging
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import uvicorn
@@ -10,6 +13,8 @@ from api import settings
 from api.app import create_app
 from api.errors import ConfigurationError
 from storage.errors import StorageError
+from storage.telemetry import logs, metric_store
+from storage.telemetry import settings as telemetry_settings
 from storage.telemetry.start import start
 
 SERVER: dict[str, Any] = {
@@ -24,21 +29,37 @@ SERVER: dict[str, Any] = {
 
 def app() -> object:
     """Made anew in each process that uvicorn starts."""
-    start("api", os.environ)
-    return create_app(settings.from_env(os.environ))
+    telemetry = start("api", os.environ)
+    return create_app(settings.from_env(os.environ), telemetry)
 
 
 def main() -> None:
     found = settings.from_env(os.environ)
-    uvicorn.run(
-        "api.__main__:app",
-        factory=True,
-        host=found.host,
-        port=found.port,
-        workers=found.processes,
-        log_level=found.log_level.lower(),
-        **SERVER,
-    )
+    logs.set_up(telemetry_settings.from_env(os.environ, "api"))  # what starts the processes that start the rest
+    with _metrics_shared() if found.processes > 1 else nullcontext():
+        uvicorn.run(
+            "api.__main__:app",
+            factory=True,
+            host=found.host,
+            port=found.port,
+            workers=found.processes,
+            log_level=found.log_level.lower(),
+            log_config=None,  # its loggers hand over to ours
+            **SERVER,
+        )
+
+
+@contextmanager
+def _metrics_shared() -> Iterator[None]:
+    """Have the processes tell each other's numbers: whoever asks reaches one of them. Unless they are told where."""
+    try:
+        os.environ["METRICS_DIR"] = os.environ.get("METRICS_DIR") or str(metric_store.own_folder())
+    except OSError as exc:  # then each tells its own
+        logging.getLogger(__name__).warning("metrics.not_shared reason=%s", exc)
+    try:
+        yield
+    finally:
+        metric_store.close()
 
 
 if __name__ == "__main__":

@@ -12,9 +12,9 @@ from api.idempotent import Held
 from api.service import Service
 from api.settings import ApiSettings
 from api.uploads import Intake
-from storage import jobs
+from storage import audit, jobs
 from storage.errors import StorageError
-from storage.model import JobId, Json, TenantId, new_job_id
+from storage.model import JobId, Json, Principal, TenantId, new_job_id
 from tasks.image_identity import identity
 from tasks.job_document import job_document
 from tasks.known import Identity
@@ -30,12 +30,17 @@ log = logging.getLogger(__name__)
 Undo = Callable[[], Awaitable[None]]
 
 
-async def accept(request: Request, service: Service, tenant_id: TenantId, held: Held | None) -> Json:
+async def accept(request: Request, service: Service, caller: Principal, held: Held | None) -> Json:
     """Read the request, write the job and return {status, document}: 202, or 200 for a job that is there already.
 
     Raises what Intake.read and `submit` raise.
     """
-    intake = Intake(service=service, tenant_id=tenant_id, job_id=new_job_id(), fingerprinted=held is not None)
+    intake = Intake(
+        service=service,
+        tenant_id=caller.tenant_id,
+        job_id=new_job_id(),
+        fingerprinted=held is not None,
+    )
     try:
         async with held.renewed() if held else nullcontext():
             spec = await intake.read(request)
@@ -43,12 +48,12 @@ async def accept(request: Request, service: Service, tenant_id: TenantId, held: 
         await service.to_its_end(_undo(service, intake, held))
         raise
     # From here on a request that is cut off changes nothing: the job is written, or refused, to the end.
-    return await service.to_its_end(_write(service, intake, spec, held))
+    return await service.to_its_end(_write(service, caller, intake, spec, held))
 
 
-async def _write(service: Service, intake: Intake, spec: JobSpec, held: Held | None) -> Json:
+async def _write(service: Service, caller: Principal, intake: Intake, spec: JobSpec, held: Held | None) -> Json:
     try:
-        answer = await service.blocking(_store, service, intake, spec, held)
+        answer = await service.blocking(_store, service, caller, intake, spec, held)
     except Exception:
         await _undo(service, intake, held)
         raise
@@ -57,13 +62,15 @@ async def _write(service: Service, intake: Intake, spec: JobSpec, held: Held | N
     return answer
 
 
-def _store(service: Service, intake: Intake, spec: JobSpec, held: Held | None) -> Json:
+def _store(service: Service, caller: Principal, intake: Intake, spec: JobSpec, held: Held | None) -> Json:
     with service.database.begin(intake.tenant_id) as tx:
         submitted = submit(tx, spec, job_id=intake.job_id, file=intake.file, identity=_identity(service.settings))
         document = job_document(submitted.job, service.settings.public_url).model_dump(mode="json")
         answer = {"status": 202 if submitted.created else 200, "document": document}
         if held is not None:
             held.answer(tx, intake.fingerprint, answer)
+        if submitted.created:
+            audit.note_work(tx, caller, "job.submit", intake.job_id)
         intake.committing = submitted.created
     return answer
 

@@ -1,45 +1,61 @@
 """The HTTP process, put together."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 
-from anyio import CapacityLimiter
+from anyio import CapacityLimiter, to_thread
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import RedirectResponse, Response
+from fastapi.responses import Response
 from fastapi_offline import FastAPIOffline
 
 from api import (
+    audit,
     deadletters,
     deliveries,
     endings,
     errors,
     events,
+    flow,
+    front,
     health,
     image_keys,
     images,
+    job_file,
+    job_logs,
     jobs,
     listen,
     metrics,
     openapi,
     outputs,
+    overview,
     pools,
     queues,
     schedule_runs,
     schedules,
+    scrape_targets,
     secrets,
+    sessions,
     similar,
     templates,
+    tenants,
     uploaded,
     webhooks,
+    workers,
 )
 from api.bodies import minded
 from api.hub import Hub
+from api.lookout import Lookout
 from api.service import Service
+from api.session_cookie import unstored
 from api.settings import ApiSettings
 from api.watching import watched
 from storage.database import Database
 from storage.objects.stores import open_objects
+from storage.presence import telling
+from storage.sessions import Sessions
+from storage.telemetry import logs
+from storage.telemetry.start import Telemetry, send_rest
 from tasks.errors import Flaw
 from tasks.values import escape
 
@@ -53,13 +69,17 @@ Errors are `application/problem+json` with a stable `code`, and `errors` that po
 """
 
 
-def create_app(settings: ApiSettings) -> FastAPI:
-    """The application; connections are opened when it starts and closed when it stops."""
+def create_app(settings: ApiSettings, telemetry: Telemetry | None = None) -> FastAPI:
+    """The application; connections are opened when it starts and closed when it stops.
+
+    A process that has begun its `telemetry` is told among those that live.
+    """
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         database = Database(settings.database)
         objects = open_objects(settings.objects)
+        logs.keep(lambda: database)
         hub = Hub(database)
         hub.start()
         app.state.searches = similar.Searches(
@@ -71,11 +91,22 @@ def create_app(settings: ApiSettings) -> FastAPI:
             objects=objects,
             hub=hub,
             limiter=CapacityLimiter(settings.database.pool_size),
+            sessions=_sessions(settings),
         )
+        app.state.lookout = Lookout(app.state.service)
+        living = ExitStack()
+        if telemetry is not None:
+            living.enter_context(telling(database, telemetry))
         yield
+        app.state.lookout.close()
         await app.state.service.finish(seconds=STOP_SECONDS)
         hub.close()
+        if app.state.service.sessions is not None:
+            await app.state.service.sessions.close()
         await objects.close()
+        await to_thread.run_sync(living.close)
+        await to_thread.run_sync(send_rest)
+        await to_thread.run_sync(logs.end)
         database.close()
 
     app = FastAPIOffline(
@@ -88,10 +119,16 @@ def create_app(settings: ApiSettings) -> FastAPI:
         strict_content_type=False,
         redirect_slashes=False,
     )
-    nouns = (jobs, endings, events, outputs, similar, schedule_runs, schedules, listen, webhooks, deliveries)
+    for noun in (sessions, audit, tenants, workers, flow):  # the last before queues, of which none is named `flow`
+        app.include_router(noun.router)
+    nouns = (jobs, endings, events, outputs, job_file, similar, schedule_runs, schedules, listen, webhooks, deliveries)
     for noun in (*nouns, templates, uploaded, image_keys, images, secrets, deadletters, queues, pools, metrics, health):
         app.include_router(noun.router)
-    app.add_api_route("/", _front, include_in_schema=False)
+    app.include_router(scrape_targets.router)
+    app.include_router(overview.router)
+    app.include_router(job_logs.router)
+    app.include_router(front.router)
+    app.add_middleware(unstored)
     app.add_middleware(minded, idle_seconds=settings.body_idle_seconds)
     app.add_middleware(watched)
     errors.install(app)
@@ -100,8 +137,11 @@ def create_app(settings: ApiSettings) -> FastAPI:
     return app
 
 
-async def _front() -> Response:
-    return RedirectResponse("/docs", status_code=307)
+def _sessions(settings: ApiSettings) -> Sessions | None:
+    chosen = settings.sessions
+    if chosen.url is None:
+        return None
+    return Sessions(chosen.url, idle_seconds=chosen.idle_seconds, life_seconds=chosen.life_seconds)
 
 
 async def _invalid(_: Request, exc: Exception) -> Response:

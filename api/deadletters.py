@@ -11,7 +11,7 @@ from api.auth import Reader, Writer
 from api.documents import read_document
 from api.operating import DeadLettersDocument, DeadLettersPage, ReplayDocument, ReplayRequest
 from api.service import Service, Serving
-from storage import replays
+from storage import audit, replays
 from storage.errors import JobNotEnded, NothingToRetry, UniqueKeyTaken
 from storage.model import JobId, Principal
 from storage.replays import DeadLetterFilter, DeadLetters
@@ -68,6 +68,11 @@ def _replay(service: Service, caller: Principal, wish: ReplayRequest) -> ReplayD
     with service.database.read(caller.tenant_id) as tx:
         matching = replays.matching_jobs(tx, chosen)
     share = replays.share(matching, wish.percent, limit=wish.limit)
+    asked = {"filter": wish.filter.model_dump(mode="json", exclude_none=True), "percent": wish.percent}
+    if share:  # before the first runs again: it may not come to the last
+        told = {**asked, "matching": len(matching), "jobs": len(share)}
+        with service.database.begin(caller.tenant_id) as tx:
+            audit.note(tx, caller, "dead_letters.replay", None, told)
     done: list[JobId] = []
     skipped = 0
     for job_id in (*share, *replays.substitutes(matching, share)):

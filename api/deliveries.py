@@ -23,7 +23,7 @@ from api.webhook_schemas import (
     whole_delivery,
 )
 from api.webhooks import checked_id, enabled_or_refused, found_or_refused
-from storage import deliveries
+from storage import audit, deliveries
 from storage import jobs as job_rows
 from storage.database import Tx
 from storage.model import JobId, Json, Principal
@@ -111,7 +111,7 @@ async def redeliver_of_job(
     service.keyring()  # without one nothing is sent
 
     def act(tx: Tx) -> Json:
-        return _sent_again(tx, _of_job_or_refused(tx, told_of, wanted))
+        return _sent_again(tx, caller, _of_job_or_refused(tx, told_of, wanted))
 
     sent = await idempotent.once(service, caller.tenant_id, idempotency_key, ["redeliver", told_of, wanted], act)
     headers = {"Location": f"/v1/jobs/{told_of}/deliveries/{wanted}"}
@@ -145,7 +145,7 @@ async def redeliver(
     wanted, endpoint_id = _checked(delivery_id), checked_id(webhook_id)
 
     def act(tx: Tx) -> Json:
-        return _sent_again(tx, _found_or_refused(tx, endpoint_id, wanted))
+        return _sent_again(tx, caller, _found_or_refused(tx, endpoint_id, wanted))
 
     sent = await idempotent.once(service, caller.tenant_id, idempotency_key, ["redeliver", endpoint_id, wanted], act)
     headers = {"Location": f"/v1/webhooks/{endpoint_id}/deliveries/{wanted}"}
@@ -175,6 +175,8 @@ async def redeliver_since(
     def act(tx: Tx) -> Json:
         enabled_or_refused(found_or_refused(tx, wanted))
         done = deliveries.redeliver_since(tx, wanted, wish.since, states=AGAIN[wish.state], limit=MOST_AT_ONCE)
+        told = {"since": wish.since.isoformat(), "state": wish.state, "redelivering": done.count}
+        audit.note(tx, caller, "webhook.redeliver", wanted, told)
         return RedeliveredDocument(redelivering=done.count, more=done.more).model_dump(mode="json")
 
     payload = ["redeliver", wanted, wish.model_dump(mode="json")]
@@ -248,13 +250,14 @@ def _find_of_job(service: Service, caller: Principal, job_id: JobId, delivery_id
         return _of_job_or_refused(tx, job_id, delivery_id)
 
 
-def _sent_again(tx: Tx, delivery: Delivery) -> Json:
+def _sent_again(tx: Tx, caller: Principal, delivery: Delivery) -> Json:
     """Have it sent again; its document. Raises Refused (409) if its webhook is disabled."""
     if delivery.endpoint_id is not None:
         enabled_or_refused(found_or_refused(tx, delivery.endpoint_id))
     sent = deliveries.redeliver(tx, delivery.id)
     if sent is None:
         raise not_found("delivery")
+    audit.note(tx, caller, "delivery.redeliver", delivery.id)
     return delivery_document(sent).model_dump(mode="json")
 
 

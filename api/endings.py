@@ -1,5 +1,6 @@
 """`/v1/jobs/{id}/cancel`, `/retry` and DELETE: what a job's owner decides about its end."""
 
+import logging
 from collections.abc import Mapping, Sequence
 
 from anyio import from_thread
@@ -14,7 +15,7 @@ from api.errors import Refused, not_found
 from api.jobs import checked_id, find_job
 from api.schemas import RetryRequest
 from api.service import Service, Serving
-from storage import jobs, renditions, replays, retention, stops
+from storage import audit, jobs, renditions, replays, retention, stops
 from storage.errors import DatabaseUnavailable, ObjectStoreUnavailable, StepsNotRetried
 from storage.keys import job_prefix
 from storage.model import TERMINAL_JOB_STATES, Job, JobId, Json, Principal
@@ -26,6 +27,8 @@ from tasks.names import TENANT_KINDS
 from tasks.values import MAX_FLAWS, escape, merged
 
 MOST_RENDITIONS = 100  # that are deleted while somebody waits; the sweeper deletes the others
+
+log = logging.getLogger(__name__)
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
@@ -43,6 +46,7 @@ async def cancel(job_id: str, service: Serving, caller: Writer) -> Response:
     Its outputs are removed. 200 when it has ended, 202 while steps are being stopped; twice is as once.
     """
     job = await service.blocking(_cancel, service, caller, checked_id(job_id))
+    log.info("job.cancel_asked tenant=%s job=%s state=%s", caller.tenant_id, job.id, job.state.value)
     return _answer(service, job, 200 if job.state in TERMINAL_JOB_STATES else 202)
 
 
@@ -63,6 +67,7 @@ async def retry(job_id: str, request: Request, service: Serving, caller: Writer)
     checked = checked_id(job_id)
     wish = await read_document(request, RetryRequest, service.settings.max_job_bytes)
     job = await service.blocking(_retry, service, caller, checked, wish)
+    log.info("job.retried tenant=%s job=%s only=%s", caller.tenant_id, job.id, wish.only)
     return _answer(service, job, 202)
 
 
@@ -94,6 +99,7 @@ def _cancel(service: Service, caller: Principal, job_id: JobId) -> Job:
     with service.database.begin(caller.tenant_id) as tx:
         if stops.cancel(tx, job_id) is None:
             raise not_found("job")
+        audit.note(tx, caller, "job.cancel", job_id)
     return _as_it_stands(service, caller, job_id)
 
 
@@ -109,6 +115,7 @@ def _retry(service: Service, caller: Principal, job_id: JobId, wish: RetryReques
             detail = "has succeeded and does not run again; with 'only': 'all' it does"
             flaws = [Flaw(pointer=f"/steps/{escape(name)}", detail=detail) for name in exc.names]
             raise Refused(422, "invalid_request", FLAWED, flaws=flaws) from exc
+        audit.note(tx, caller, "job.retry", job_id, {"only": wish.only, "changed": sorted(wish.steps)})
     return _as_it_stands(service, caller, job_id)
 
 
@@ -116,6 +123,7 @@ def _delete(service: Service, caller: Principal, job_id: JobId) -> None:
     with service.database.begin(caller.tenant_id) as tx:
         if not retention.delete(tx, job_id):
             raise not_found("job")
+        audit.note(tx, caller, "job.delete", job_id)
 
 
 def _remove_renditions(service: Service, caller: Principal) -> None:

@@ -22,6 +22,7 @@ from storage.errors import (
     ScheduleNameTaken,
     SecretNameTaken,
     SecretUnreadable,
+    SessionsUnavailable,
     TooManyVersions,
     UniqueKeyTaken,
 )
@@ -61,6 +62,11 @@ TABLE: Mapping[type[Exception], tuple[int, str, str]] = {
     InvalidDocument: (422, "invalid_job", "the job's document has flaws; 'errors' names each place and what to do"),
     DatabaseUnavailable: (503, "database_unavailable", "the platform's database does not answer; try again soon"),
     ObjectStoreUnavailable: (503, "store_unavailable", "the platform's object store does not answer; try again soon"),
+    SessionsUnavailable: (
+        503,
+        "sessions_unavailable",
+        "the platform's store of sign-ins does not answer; try again soon, API keys work meanwhile",
+    ),
     SecretUnreadable: (
         503,
         "secret_unreadable",

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 
 from api import idempotent, image_openapi, openapi
-from api.auth import Reader, Writer
+from api.auth import OwnReader, OwnWriter
 from api.documents import FLAWED, read_document
 from api.errors import Refused, not_found
 from api.idempotent import KeyHeader
@@ -21,7 +21,7 @@ from api.image_schemas import (
 )
 from api.service import Service, Serving
 from api.webhook_documents import once_sealed
-from storage import image_keys
+from storage import audit, image_keys
 from storage.database import Tx
 from storage.image_model import ImageKey, ImageKeyId, is_image_key_id, new_image_key_id
 from storage.model import Json, Principal
@@ -41,7 +41,7 @@ router = APIRouter(prefix="/v1/image-keys", tags=["image-keys"])
     response_model=MadeImageKey,
     responses=openapi.problems(400, 401, 403, 409, 422, 503) | image_openapi.KEY_MADE,
 )
-async def create(service: Serving, caller: Writer, idempotency_key: KeyHeader = None) -> Response:
+async def create(service: Serving, caller: OwnWriter, idempotency_key: KeyHeader = None) -> Response:
     """A new key beside those you have, all of which hold. See docs/on-the-fly.md for how it signs.
 
     The key is in this answer, and in the same answer to the same Idempotency-Key; it is not shown again.
@@ -54,6 +54,7 @@ async def create(service: Serving, caller: Writer, idempotency_key: KeyHeader = 
             raise Refused(409, "too_many_image_keys", f"you have {MAX_KEYS} image keys, the limit; delete one")
         key_id, key = new_image_key_id(), secrets.token_urlsafe(KEY_BYTES)
         made = image_keys.create(tx, key_id, image_keys.seal(keyring, tx.tenant_id, key_id, key.encode()))
+        audit.note(tx, caller, "image_key.create", key_id)
         return MadeImageKey(**image_key_document(made).model_dump(), key=key).model_dump(mode="json")
 
     made = await once_sealed(service, keyring, caller.tenant_id, idempotency_key, ["image-keys"], act)
@@ -61,7 +62,7 @@ async def create(service: Serving, caller: Writer, idempotency_key: KeyHeader = 
 
 
 @router.get("", summary="List image keys", response_model=ImageKeyList, responses=openapi.problems(401, 403, 503))
-async def index(service: Serving, caller: Reader) -> Response:
+async def index(service: Serving, caller: OwnReader) -> Response:
     """All your keys, newest first, without what they sign with."""
     found = await service.blocking(_all, service, caller)
     told = ImageKeyList(data=[image_key_document(one) for one in found])
@@ -75,7 +76,7 @@ async def index(service: Serving, caller: Reader) -> Response:
     responses=openapi.problems(401, 403, 404, 408, 413, 422, 503),
     openapi_extra=openapi.body("RetireRequest", required=False),
 )
-async def retire(key_id: str, request: Request, service: Serving, caller: Writer) -> Response:
+async def retire(key_id: str, request: Request, service: Serving, caller: OwnWriter) -> Response:
     """From now on, or from `at` on, what it signed opens nothing; until then that can be changed."""
     wanted = _checked(key_id)
     wish = await read_document(request, RetireRequest, MAX_BODY)
@@ -95,7 +96,7 @@ async def retire(key_id: str, request: Request, service: Serving, caller: Writer
     response_class=Response,
     responses=openapi.problems(401, 403, 404, 422, 503),
 )
-async def delete(key_id: str, service: Serving, caller: Writer) -> Response:
+async def delete(key_id: str, service: Serving, caller: OwnWriter) -> Response:
     """It is forgotten at once; what it signed opens nothing any more."""
     await service.blocking(_delete, service, caller, _checked(key_id))
     return Response(status_code=204)
@@ -121,6 +122,7 @@ def _retire(service: Service, caller: Principal, key_id: ImageKeyId, at: datetim
         if found.retired_at is not None and found.retired_at <= now:
             return found
         retired = image_keys.retire(tx, key_id, at)
+        audit.note(tx, caller, "image_key.retire", key_id, {"at": at.isoformat()})
     if retired is None:  # deleted in this moment
         raise not_found("image key")
     return retired
@@ -130,3 +132,4 @@ def _delete(service: Service, caller: Principal, key_id: ImageKeyId) -> None:
     with service.database.begin(caller.tenant_id) as tx:
         if not image_keys.delete(tx, key_id):
             raise not_found("image key")
+        audit.note(tx, caller, "image_key.delete", key_id)

@@ -6,17 +6,19 @@ from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import JSONResponse, Response
+from pydantic import AwareDatetime
 
 from api import idempotent, openapi
 from api.acceptance import accept
-from api.auth import Reader, Writer
+from api.auth import Reader, Writer, may_watch
 from api.errors import Refused, not_found
 from api.idempotent import KeyHeader
 from api.schemas import JobPage
 from api.service import Service, Serving
 from api.uploads import Intake
-from storage import jobs
+from storage import jobs, listing
 from storage.ending import state_of
+from storage.listing import JobFilter
 from storage.model import (
     TERMINAL_JOB_STATES,
     Job,
@@ -68,7 +70,7 @@ async def create(
     held = await idempotent.hold(service, caller.tenant_id, key) if key else None
     if key and held is None:
         return await _replayed(request, service, caller.tenant_id, key)
-    return _accepted(await accept(request, service, caller.tenant_id, held))
+    return _accepted(await accept(request, service, caller, held))
 
 
 @router.get("", summary="List jobs", response_model=JobPage, responses=openapi.problems(401, 403, 422, 503))
@@ -76,23 +78,27 @@ async def index(
     service: Serving,
     caller: Reader,
     state: Annotated[JobState | None, Query(description="only jobs in this state")] = None,
+    kind: Annotated[str | None, Query(description="only jobs with a step of this kind", max_length=200)] = None,
+    created_after: Annotated[AwareDatetime | None, Query(description="only jobs accepted then or later")] = None,
+    created_before: Annotated[AwareDatetime | None, Query(description="only jobs accepted before this time")] = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
     cursor: Annotated[
         str | None,
         Query(description="`next_cursor` of the page before", json_schema_extra={"pattern": openapi.JOB_ID_PATTERN}),
     ] = None,
 ) -> Response:
-    """The tenant's jobs, newest first, without their steps."""
+    """The tenant's jobs, newest first, without their steps.
+
+    With `kind` a page may hold fewer than `limit` jobs, or none, and not be the last: go on while there is a cursor.
+    """
     if cursor is not None and not is_job_id(cursor):
         raise Refused(422, "cursor_invalid", "'cursor' must be the next_cursor of an earlier page")
     before = None if cursor is None else JobId(cursor)
-    found = await service.blocking(_page, service, caller, state, before, limit + 1)
-    shown = found[:limit]
-    page = JobPage(
-        data=[job_summary(job, service.settings.public_url) for job in shown],
-        next_cursor=shown[-1].id if len(found) > limit else None,
-    )
-    return Response(page.model_dump_json(), media_type="application/json")
+    of_kind = None if kind is None else kind.replace("\0", "\ufffd")  # which no row can hold
+    chosen = JobFilter(state=state, kind=of_kind, created_after=created_after, created_before=created_before)
+    found, following = await service.blocking(_page, service, caller, chosen, before, limit)
+    shown = [job_summary(job, service.settings.public_url) for job in found]
+    return Response(JobPage(data=shown, next_cursor=following).model_dump_json(), media_type="application/json")
 
 
 @router.get(
@@ -121,7 +127,7 @@ async def show(
     if wait is None and (preferred := _preferred_wait(prefer)):
         seconds, headers = preferred, {"Preference-Applied": f"wait={preferred:g}"}
     job = await _ended_or_as_it_stands(service, caller, checked_id(job_id), seconds)
-    document = job_document(job, service.settings.public_url)
+    document = job_document(job, service.settings.public_url, workers=may_watch(caller))
     return Response(document.model_dump_json(), media_type="application/json", headers=headers)
 
 
@@ -144,9 +150,12 @@ def _accepted(answer: Json) -> Response:
     return JSONResponse(document, status_code=answer["status"], headers={"Location": f"/v1/jobs/{document['id']}"})
 
 
-def _page(service: Service, caller: Principal, state: JobState | None, before: JobId | None, limit: int) -> list[Job]:
-    with service.database.read(caller.tenant_id) as tx:
-        return jobs.page(tx, state=state, before=before, limit=limit)
+def _page(
+    service: Service, caller: Principal, chosen: JobFilter, before: JobId | None, limit: int
+) -> tuple[list[Job], JobId | None]:
+    with service.database.snapshot(caller.tenant_id) as tx:
+        found, following = listing.listed(tx, chosen, before=before, limit=limit)
+        return jobs.those(tx, found), following
 
 
 def find_job(service: Service, caller: Principal, job_id: JobId) -> Job | None:

@@ -23,6 +23,7 @@ from storage import likenesses
 from storage.database import Tx
 from storage.likenesses import DIMENSIONS, Look, Match
 from storage.model import StepId, TenantId
+from storage.telemetry.metrics import CACHE_REQUESTS
 
 log = logging.getLogger(__name__)
 
@@ -115,6 +116,7 @@ class _Shelf:
         since = self._since if horizon >= self._since else 0
         listed = likenesses.written_since(tx, self._model, since, limit=most + 1)
         changed = [step for step, written in listed.items() if self._written.get(step) != written]
+        CACHE_REQUESTS.add("likenesses", "miss" if changed else "hit")
         if len(self._rows) + sum(step not in self._rows for step in changed) > most:
             self._drop_what_is_gone(tx, most)
         for first in range(0, len(changed), _AT_ONCE):

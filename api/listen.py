@@ -13,7 +13,7 @@ from fastapi import APIRouter, Header, Query
 from fastapi.responses import Response, StreamingResponse
 
 from api import openapi
-from api.auth import Reader
+from api.auth import OwnReader
 from api.errors import RETRY_AFTER_SECONDS, Refused
 from api.events import STILL_HERE
 from api.listen_openapi import SEEN_PATTERN, STREAM, MessageDocument, ReadyDocument
@@ -66,7 +66,7 @@ class _Open:
 )
 async def listen(
     service: Serving,
-    caller: Reader,
+    caller: OwnReader,
     events: Annotated[
         list[Wanted] | None,
         Query(min_length=1, max_length=_MAX_WANTED, description="what to hear of; default: how jobs end"),

@@ -1,4 +1,4 @@
-"""`/metrics`: exact numbers of queues, pools, schedules in Prometheus' text format, read from rows at each scrape."""
+"""`/metrics`: exact numbers in Prometheus' text format, read from rows at each scrape, and the API's own counters."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,13 +8,16 @@ from fastapi.responses import PlainTextResponse, Response
 from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 
-from api import openapi, schedule_metrics
-from api.auth import Operator
+from api import metric_celery, metric_standing, openapi, schedule_metrics
+from api.auth import Watcher
+from api.metric_standing import Standing as PlatformStanding
 from api.service import Service, Serving
-from storage import counts, firing_counts, scaling
+from storage import counts, firing_counts, scaling, workers
 from storage.counts import Load, QueueCounts, ServiceTime
 from storage.firing_counts import FiringCounts, Standing
 from storage.scaling import PoolStanding
+from storage.telemetry import metric_families
+from storage.workers import Worker
 from tasks.names import Priority, Queue
 
 router = APIRouter(tags=["metrics"])
@@ -28,8 +31,8 @@ Samples = Iterable[tuple[Sequence[str], float]]
     response_class=PlainTextResponse,
     responses=openapi.problems(401, 403, 503),
 )
-async def metrics(service: Serving, caller: Operator) -> Response:
-    """Exact numbers of every queue and priority, of every pool, and of schedules; the same from each API process."""
+async def metrics(service: Serving, caller: Watcher) -> Response:
+    """Exact numbers of all queues, pools, schedules and processes, and counters of the API's own processes."""
     text = await service.blocking(_told, service)
     return PlainTextResponse(text, media_type=CONTENT_TYPE_PLAIN_0_0_4)
 
@@ -43,12 +46,17 @@ class Seen:
     ages: Mapping[str, float]
     firings: FiringCounts
     schedules: Standing
+    platform: PlatformStanding
+    workers: Sequence[Worker]
 
     def collect(self) -> Iterator[Metric]:
         yield from _of_loads(self.queues)
         yield from _of_queues(self.queues)
         yield from _of_pools(self.pools, self.ages)
         yield from schedule_metrics.families(self.firings, self.schedules)
+        yield from metric_standing.families(self.platform)
+        yield from metric_celery.families(self.queues, self.workers)
+        yield from metric_families.of_here()
 
 
 def _told(service: Service) -> bytes:
@@ -60,6 +68,8 @@ def _told(service: Service) -> bytes:
             ages=scaling.ages(tx),
             firings=firing_counts.read(tx),
             schedules=firing_counts.standing(tx),
+            platform=metric_standing.read(tx, service.database),
+            workers=workers.living(tx),
         )
     return generate_latest(seen)
 

@@ -20,6 +20,7 @@ from api import (
 from api.job_openapi import REF, plain
 from api.operating import ReplayRequest
 from api.schemas import EventDocument, Problem, RetryRequest
+from api.session_documents import SessionRequest
 from tasks.names import TENANT_KINDS, Kind
 
 Responses = dict[int | str, dict[str, Any]]
@@ -41,6 +42,13 @@ ACCEPTED: Responses = {
         "content": {"application/json": {"schema": {"$ref": "#/components/schemas/JobDocument"}}},
     },
 }
+SIGNED_IN: Responses = {
+    200: {
+        "description": "Signed in.",
+        "headers": {"Set-Cookie": {"description": "millrace_session, HttpOnly.", "schema": {"type": "string"}}},
+    }
+}
+NOT_SIGNED_IN: Responses = {204: {"description": "With `optional`: nobody is signed in."}}
 EVENT_STREAM: Responses = {
     200: {
         "description": "The events as they happen.",
@@ -73,6 +81,14 @@ FILE: Responses = {
     307: {
         "description": "A signed URL of the object store.",
         "headers": {"Location": {"schema": {"type": "string", "format": "uri"}}},
+    },
+}
+
+
+JOB_FILE: Responses = {
+    200: {
+        "description": "The bytes, of the type that the client said.",
+        "content": {"*/*": {}},  # JSON, too
     },
 }
 
@@ -150,12 +166,16 @@ def install(app: FastAPI, kinds: Mapping[str, Kind] = TENANT_KINDS) -> None:
                 routes=app.routes,
             )
             _forget_null(made)
+            _answer_who_acts(made)
             schemas = made["components"]["schemas"]
             schemas.pop("HTTPValidationError", None)
             schemas.pop("ValidationError", None)
             schemas |= {
                 model.__name__: plain(model.model_json_schema(ref_template=REF), schemas)
-                for model in (Problem, EventDocument, RetryRequest, ReplayRequest, *listen_openapi.DOCUMENTS)
+                for model in (
+                    *(Problem, EventDocument, RetryRequest, ReplayRequest, SessionRequest),
+                    *listen_openapi.DOCUMENTS,
+                )
             }
             schemas |= job_openapi.request_schemas(kinds, schemas)
             for noun in (image_openapi, schedule_openapi, webhook_openapi, secret_openapi, template_openapi):
@@ -165,6 +185,19 @@ def install(app: FastAPI, kinds: Mapping[str, Kind] = TENANT_KINDS) -> None:
         return app.openapi_schema
 
     app.openapi = document  # type: ignore[method-assign]  # FastAPI's documented way to extend the document
+
+
+def _answer_who_acts(made: dict[str, Any]) -> None:
+    """What is answered wherever an operator may name a tenant: there may be none of the name."""
+    for operation in (operation for methods in made["paths"].values() for operation in methods.values()):
+        if any(parameter["name"] == "tenant" for parameter in operation.get("parameters", ())):
+            told = {str(status): answer for status, answer in problems(404, 422).items()}
+            own = {status: answer for status, answer in operation["responses"].items() if not _is_frameworks(answer)}
+            operation["responses"] = dict(sorted((told | own).items()))
+
+
+def _is_frameworks(answer: dict[str, Any]) -> bool:
+    return "HTTPValidationError" in str(answer)
 
 
 def _forget_null(made: dict[str, Any]) -> None:

@@ -64,7 +64,7 @@ class DeadLettersPage(Document):
 class QueueDocument(Document):
     """A queue, since when nothing new starts from it, and its numbers.
 
-    These are the whole platform's, across tenants, and null for a key without the scope `operate`.
+    These are the whole platform's, across tenants, and null for a key without the scope `operate:read`.
     """
 
     name: str

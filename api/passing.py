@@ -8,6 +8,7 @@ from fastapi import Request
 
 from api.documents import too_large
 from api.multipart import MAX_AROUND_BYTES
+from storage.telemetry.metrics import UPLOAD_BYTES
 
 UNKNOWN = "application/octet-stream"
 _MEDIA_TYPE = re.compile(r"[a-z0-9!#$&^_.+-]{1,64}/[a-z0-9!#$&^_.+-]{1,64}")
@@ -35,6 +36,7 @@ class Passing:
             if not chunk:
                 continue
             self.size += len(chunk)
+            UPLOAD_BYTES.add(by=len(chunk))
             if self.size > self._limit:
                 raise too_large("the file", self._limit)
             if self._hash:

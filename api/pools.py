@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query
 from fastapi.responses import Response
 
 from api import openapi
-from api.auth import Operator
+from api.auth import Watcher
 from api.errors import Refused, not_found
 from api.numbers import DecisionPage, PoolDocument, PoolPage, decision_document, pool_document
 from api.service import Service, Serving
@@ -20,7 +20,7 @@ router = APIRouter(prefix="/v1/pools", tags=["pools"])
 
 
 @router.get("", summary="List pools", response_model=PoolPage, responses=openapi.problems(401, 403, 503))
-async def index(service: Serving, caller: Operator) -> Response:
+async def index(service: Serving, caller: Watcher) -> Response:
     """All pools of workers that a scaler has decided about, each with its last decision; none if none ever ran."""
     found = await service.blocking(_pools, service)
     return Response(PoolPage(data=found).model_dump_json(), media_type="application/json")
@@ -32,7 +32,7 @@ async def index(service: Serving, caller: Operator) -> Response:
     response_model=PoolDocument,
     responses=openapi.problems(401, 403, 404, 422, 503),
 )
-async def show(name: str, service: Serving, caller: Operator) -> Response:
+async def show(name: str, service: Serving, caller: Watcher) -> Response:
     """The scaler's last decision about the pool, with all that it stood on."""
     found = await service.blocking(_pools, service)
     pool = next((pool for pool in found if pool.name == name), None)
@@ -50,7 +50,7 @@ async def show(name: str, service: Serving, caller: Operator) -> Response:
 async def decisions(
     name: str,
     service: Serving,
-    caller: Operator,
+    caller: Watcher,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
     cursor: Annotated[
         str | None,

@@ -4,11 +4,11 @@ from fastapi import APIRouter
 from fastapi.responses import Response
 
 from api import openapi
-from api.auth import Operator, Reader, may_operate
+from api.auth import AnyReader, Operator, may_watch
 from api.errors import not_found
 from api.operating import QueueDocument, QueuePage, bare_queue_document, queue_document
 from api.service import Service, Serving
-from storage import counts, queues
+from storage import audit, counts, queues
 from storage.model import Principal
 from tasks.names import Queue
 
@@ -16,8 +16,8 @@ router = APIRouter(prefix="/v1/queues", tags=["queues"])
 
 
 @router.get("", summary="List queues", response_model=QueuePage, responses=openapi.problems(401, 403, 503))
-async def index(service: Serving, caller: Reader) -> Response:
-    """All queues: which of them are paused, and, for a key with the scope `operate` too, the exact numbers of each."""
+async def index(service: Serving, caller: AnyReader) -> Response:
+    """All queues: which of them are paused, and, for a key with the scope `operate:read`, the exact numbers of each."""
     found = await service.blocking(_queues, service, caller)
     return Response(QueuePage(data=found).model_dump_json(), media_type="application/json")
 
@@ -28,7 +28,7 @@ async def index(service: Serving, caller: Reader) -> Response:
     response_model=QueueDocument,
     responses=openapi.problems(401, 403, 404, 422, 503),
 )
-async def show(name: str, service: Serving, caller: Reader) -> Response:
+async def show(name: str, service: Serving, caller: AnyReader) -> Response:
     """One queue, as in the listing."""
     _check_there(name)
     found = await service.blocking(_queue, service, caller, name)
@@ -72,6 +72,7 @@ def _check_there(name: str) -> None:
 def _write(service: Service, caller: Principal, name: str, *, paused: bool) -> QueueDocument:
     with service.database.platform() as tx:
         (queues.pause if paused else queues.resume)(tx, name)
+        audit.note(tx.of(caller.tenant_id), caller, "queue.pause" if paused else "queue.resume", name)
     return _queue(service, caller, name)
 
 
@@ -80,7 +81,7 @@ def _queue(service: Service, caller: Principal, name: str) -> QueueDocument:
 
 
 def _queues(service: Service, caller: Principal) -> list[QueueDocument]:
-    if may_operate(caller):
+    if may_watch(caller):
         with service.database.platform_snapshot() as tx:
             return [queue_document(queue) for queue in counts.read(tx, Queue).values()]
     with service.database.platform_read() as tx:

@@ -30,7 +30,7 @@ from api.schedule_schemas import (
 )
 from api.schedules import checked_id, locked_or_refused
 from api.service import Service, Serving
-from storage import firings, schedules
+from storage import audit, firings, schedules
 from storage.database import Tx
 from storage.model import Json, Principal, ScheduleId
 from storage.schedule_model import Firing, Locked, Outcome, Overlap
@@ -84,6 +84,7 @@ async def trigger(
     def act(tx: Tx) -> Json:
         locked = locked_or_refused(tx, wanted)
         fired = scheduling.trigger(tx, locked, overlap=wish.overlap)
+        audit.note(tx, caller, "schedule.trigger", wanted)
         (run,) = firings.page(tx, wanted, outcome=None, before=fired.nominal_at + _TICK, limit=1)
         return run_document(run, service.settings.public_url).model_dump(mode="json")
 
@@ -120,6 +121,7 @@ async def backfill(
         except BackfillTooLarge as exc:
             detail = f"{exc}: with {utc_text(exc.last)} as 'to' it would be {exc.most}; ask for the rest after that"
             raise Refused(422, "backfill_too_large", detail, flaws=[Flaw(pointer="/to", detail=detail)]) from exc
+        audit.note(tx, caller, "schedule.backfill", wanted, {"from": wish.first, "to": wish.to, "accepted": accepted})
         return BackfillDocument(accepted=accepted, nominal_times=times).model_dump(mode="json")
 
     payload = ["backfill", wanted, wish.model_dump(mode="json")]

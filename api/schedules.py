@@ -14,7 +14,7 @@ from api.idempotent import KeyHeader
 from api.schedule_documents import checked, patched, refusing
 from api.schedule_schemas import PauseRequest, ScheduleDocument, SchedulePage, schedule_document
 from api.service import Service, Serving
-from storage import schedules
+from storage import audit, schedules
 from storage.database import Tx
 from storage.model import Json, Principal, ScheduleId
 from storage.schedule_model import Locked, Schedule, ScheduleState, is_schedule_id
@@ -54,6 +54,7 @@ async def create(request: Request, service: Serving, caller: Writer, idempotency
             detail = f"you have {service.settings.max_schedules} schedules, the limit here; delete one"
             raise Refused(409, "too_many_schedules", detail)
         made = scheduling.create(tx, spec, now)
+        audit.note(tx, caller, "schedule.create", made.id)
         return schedule_document(made, service.settings.public_url).model_dump(mode="json")
 
     made = await idempotent.once(service, caller.tenant_id, idempotency_key, ["schedules", given], act)
@@ -129,6 +130,7 @@ async def change(
     def act(tx: Tx, locked: Locked) -> Schedule:
         check_match(if_match, locked.schedule)
         spec = patched(locked, patch, service.settings, resolver(tx, hold=True))
+        audit.note(tx, caller, "schedule.change", wanted, {"changed": sorted(patch)})
         with refusing():
             return scheduling.change(tx, locked, spec)
 
@@ -149,6 +151,7 @@ async def delete(schedule_id: str, service: Serving, caller: Writer, if_match: I
         if if_match is not None:
             check_match(if_match, locked.schedule)
         schedules.delete(tx, locked.schedule.id)
+        audit.note(tx, caller, "schedule.delete", locked.schedule.id, {"name": locked.schedule.name})
 
     await service.blocking(with_locked, service, caller, checked_id(schedule_id), act)
     return Response(status_code=204)
@@ -168,6 +171,7 @@ async def pause(schedule_id: str, request: Request, service: Serving, caller: Wr
     reason = scheduling.PAUSED if wish.reason is None else wish.reason
 
     def act(tx: Tx, locked: Locked) -> Schedule:
+        audit.note(tx, caller, "schedule.pause", wanted)
         return scheduling.pause(tx, locked, reason=reason)
 
     return _answer(service, await service.blocking(with_locked, service, caller, wanted, act))
@@ -183,6 +187,7 @@ async def resume(schedule_id: str, service: Serving, caller: Writer) -> Response
     """It fires again from now on; what came while it was paused is one run, as skipped. Twice is as once."""
 
     def act(tx: Tx, locked: Locked) -> Schedule:
+        audit.note(tx, caller, "schedule.resume", locked.schedule.id)
         with refusing():
             return scheduling.resume(tx, locked)
 

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import JSONResponse, Response
 
 from api import idempotent, openapi, secret_openapi
-from api.auth import Reader, Writer
+from api.auth import OwnReader, OwnWriter
 from api.documents import read_document
 from api.errors import Refused, not_found
 from api.idempotent import KeyHeader
@@ -24,7 +24,7 @@ from api.secret_schemas import (
     secret_document,
 )
 from api.service import Service, Serving
-from storage import secrets
+from storage import audit, secrets
 from storage.database import Tx
 from storage.errors import SecretNameTaken
 from storage.model import Json, Principal
@@ -49,7 +49,7 @@ router = APIRouter(prefix="/v1/secrets", tags=["secrets"])
     responses=openapi.problems(400, 401, 403, 408, 409, 413, 422, 503) | secret_openapi.MADE,
     openapi_extra=openapi.body("SecretRequest", required=True),
 )
-async def create(request: Request, service: Serving, caller: Writer, idempotency_key: KeyHeader = None) -> Response:
+async def create(request: Request, service: Serving, caller: OwnWriter, idempotency_key: KeyHeader = None) -> Response:
     """Steps may send it from now on, as {{secrets.name}} in their headers and queries. See docs/secrets.md."""
     idempotent.checked(idempotency_key)
     keyring = service.keyring()
@@ -62,6 +62,7 @@ async def create(request: Request, service: Serving, caller: Writer, idempotency
         made = secrets.insert(tx, keyring, wish.name, value)
         if made is None:
             raise SecretNameTaken(wish.name)
+        audit.note(tx, caller, "secret.create", wish.name)
         return secret_document(made).model_dump(mode="json")
 
     payload = ["secrets", wish.name, _fingerprint(keyring, value)]
@@ -72,7 +73,7 @@ async def create(request: Request, service: Serving, caller: Writer, idempotency
 @router.get("", summary="List secrets", response_model=SecretPage, responses=openapi.problems(401, 403, 422, 503))
 async def index(
     service: Serving,
-    caller: Reader,
+    caller: OwnReader,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
     cursor: Annotated[
         str | None,
@@ -96,7 +97,7 @@ async def index(
     response_model=SecretDocument,
     responses=openapi.problems(401, 403, 404, 422, 503),
 )
-async def show(name: NameInPath, service: Serving, caller: Reader) -> Response:
+async def show(name: NameInPath, service: Serving, caller: OwnReader) -> Response:
     """The secret without its value, which is shown to nobody."""
     found = await service.blocking(_find, service, caller, _checked(name))
     return Response(secret_document(found).model_dump_json(), media_type="application/json")
@@ -109,7 +110,7 @@ async def show(name: NameInPath, service: Serving, caller: Reader) -> Response:
     responses=openapi.problems(401, 403, 408, 409, 413, 422, 503) | secret_openapi.PUT,
     openapi_extra=openapi.body("SecretValue", required=True),
 )
-async def put(name: NameInPath, request: Request, service: Serving, caller: Writer) -> Response:
+async def put(name: NameInPath, request: Request, service: Serving, caller: OwnWriter) -> Response:
     """Steps that begin from now on send this value, those of jobs under way too; sent again, it is a new version."""
     if not is_name(name):
         detail = "a parameter of the request has a wrong value; 'errors' names it"
@@ -133,7 +134,7 @@ async def put(name: NameInPath, request: Request, service: Serving, caller: Writ
     response_class=Response,
     responses=openapi.problems(401, 403, 404, 422, 503),
 )
-async def delete(name: NameInPath, service: Serving, caller: Writer) -> Response:
+async def delete(name: NameInPath, service: Serving, caller: OwnWriter) -> Response:
     """It is forgotten at once; steps that need it fail until there is another one of this name."""
     await service.blocking(_delete, service, caller, _checked(name))
     return Response(status_code=204)
@@ -167,7 +168,9 @@ def _put(service: Service, caller: Principal, keyring: Keyring, name: str, value
     with service.database.begin(caller.tenant_id) as tx:
         if secrets.find(tx, name) is None:
             _check_room(tx)
-        return secrets.put(tx, keyring, name, value)
+        stored = secrets.put(tx, keyring, name, value)
+        audit.note(tx, caller, "secret.create" if stored.version == 1 else "secret.replace", name)
+        return stored
 
 
 def _page(service: Service, caller: Principal, after: str | None, limit: int) -> list[Secret]:
@@ -187,3 +190,4 @@ def _delete(service: Service, caller: Principal, name: str) -> None:
     with service.database.begin(caller.tenant_id) as tx:
         if not secrets.delete(tx, name):
             raise not_found("secret")
+        audit.note(tx, caller, "secret.delete", name)

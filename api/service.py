@@ -14,6 +14,7 @@ from api.settings import ApiSettings
 from storage.database import Database
 from storage.objects import Objects
 from storage.sealing import Keyring
+from storage.sessions import Sessions
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -28,6 +29,7 @@ class Service:
     objects: Objects
     hub: Hub
     limiter: CapacityLimiter
+    sessions: Sessions | None = None
     unfinished: set[asyncio.Task[Any]] = field(default_factory=set)
 
     async def blocking(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
@@ -40,6 +42,13 @@ class Service:
             detail = "this platform keeps no secrets: its operator has to set SECRET_KEY"
             raise Refused(503, "secret_key_missing", detail)
         return self.settings.keyring
+
+    def signing_in(self) -> Sessions:
+        """Where sign-ins are kept. Raises Refused (503) where the operator has set no place for them."""
+        if self.sessions is None:
+            detail = "this platform keeps no sign-ins: its operator has to set CACHE_URL; API keys work"
+            raise Refused(503, "sessions_missing", detail)
+        return self.sessions
 
     def begin(self, work: Coroutine[Any, Any, R]) -> asyncio.Task[R]:
         """Start work that does not end with its request; a stopping process waits for it, see `finish`."""

@@ -5,7 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from api import session_settings
 from api.errors import ConfigurationError
+from api.session_settings import SessionSettings
 from storage import retention_settings
 from storage import settings as storage_settings
 from storage.objects import MAX_OBJECT_BYTES
@@ -38,12 +40,16 @@ class ApiSettings:
     keyring: Keyring | None = None  # without one no secret is kept, and no webhook
     outbound: Rules = Rules.parse("")  # noqa: RUF009 - frozen, as the class is
     rendition_days: float = retention_settings.DEFAULT_RENDITION_DAYS  # 0: no pictures are shared
+    sessions: SessionSettings = SessionSettings()  # noqa: RUF009 - frozen, as the class is
+    flower_url: str | None = None  # where people see Flower
+    broker_url: str | None = None  # of the broker, which the overview asks whether it lives; nothing is sent to it
+    broker_master: str = "mymaster"  # its name among sentinels
 
 
 def from_env(env: Mapping[str, str]) -> ApiSettings:
     """Read HOST, PORT, WEB_CONCURRENCY, PUBLIC_URL, LOG_LEVEL, MAX_UPLOAD_BYTES, MAX_JOB_BYTES, BODY_IDLE_SECONDS,
     CACHE_DIR, SIMILAR_MAX_PICTURES, MAX_SCHEDULES, IMAGE_ENGINE, RENDITION_DAYS, SECRET_KEY, SECRET_KEY_FALLBACKS,
-    OUTBOUND_ALLOW, and storage's own.
+    OUTBOUND_ALLOW, FLOWER_URL, CELERY_BROKER_URL, BROKER_SENTINEL_MASTER, CACHE_URL and SESSION_…, and storage's own.
 
     Raises ConfigurationError, of this package or of storage, with one line that names the variable.
     """
@@ -71,6 +77,10 @@ def from_env(env: Mapping[str, str]) -> ApiSettings:
         keyring=keyring_from_env(env),
         outbound=_rules(env),
         rendition_days=retention_settings.rendition_days(env),
+        sessions=session_settings.from_env(env),
+        flower_url=_flower(env),
+        broker_url=env.get("CELERY_BROKER_URL") or None,
+        broker_master=env.get("BROKER_SENTINEL_MASTER") or "mymaster",
     )
 
 
@@ -86,6 +96,13 @@ def _engine(env: Mapping[str, str]) -> str:
     if engine not in ENGINES:
         raise ConfigurationError(f"IMAGE_ENGINE must be {' or '.join(ENGINES)}, not {engine[:40]!r}")
     return engine
+
+
+def _flower(env: Mapping[str, str]) -> str | None:
+    url = env.get("FLOWER_URL", "").rstrip("/")
+    if url and not url.startswith(("http://", "https://")):
+        raise ConfigurationError(f"FLOWER_URL must begin with http:// or https://, not {url[:80]!r}")
+    return url or None
 
 
 def _rules(env: Mapping[str, str]) -> Rules:

@@ -9,11 +9,12 @@ from tasks.templates import Resolve, read
 from tasks.values import MAX_FLAWS, escape
 
 TEMPLATE = "template"
+_ABOUT_THE_REQUEST = frozenset({"tenant"})  # for whom it is made, see api.auth
 
 
 def document_of(query: QueryParams) -> dict[str, Any] | None:
     """The document, None without a query. Raises InvalidDocument for what does not stand once, beside a template."""
-    given = query.multi_items()
+    given = [(name, text) for name, text in query.multi_items() if name not in _ABOUT_THE_REQUEST]
     if not given:
         return None
     names = [name for name, _ in given]

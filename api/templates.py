@@ -16,7 +16,7 @@ from api.errors import Refused, not_found
 from api.service import Service, Serving
 from api.targets import check_targets
 from api.template_schemas import TemplateDocument, TemplatePage, template_document, template_summary
-from storage import templates
+from storage import audit, templates
 from storage.model import Principal
 from tasks.errors import Flaw, InvalidDocument, TemplateUnknown
 from tasks.own_templates import resolver, template_of
@@ -200,6 +200,8 @@ def _put(service: Service, caller: Principal, name: str, spec: TemplateSpec) -> 
         stored, is_new = templates.put(
             tx, name, description=made.description, steps=made.steps, overrides=spec.overrides
         )
+        if is_new:
+            audit.note(tx, caller, "template.put", name, {"version": stored.version})
     return template_of(stored), is_new
 
 
@@ -207,6 +209,7 @@ def _delete(service: Service, caller: Principal, name: str) -> None:
     with service.database.begin(caller.tenant_id) as tx:
         if not templates.delete(tx, name):
             raise not_found("template")
+        audit.note(tx, caller, "template.delete", name)
         users = templates.users(tx, name, limit=MOST_USERS + 1)
         if users:  # what was deleted is not, since the transaction ends with this
             named = ", ".join(map(repr, users[:MOST_USERS])) + (" and others" if len(users) > MOST_USERS else "")

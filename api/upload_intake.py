@@ -16,11 +16,11 @@ from api.image_schemas import upload_document
 from api.multipart import parts
 from api.passing import Passing, media_type, refuse_declared_size
 from api.service import Service
-from storage import uploads
+from storage import audit, uploads
 from storage.errors import StorageError
 from storage.image_model import NewUpload, UploadId, new_upload_id
 from storage.keys import upload_key
-from storage.model import Json, TenantId
+from storage.model import Json, Principal, TenantId
 from tasks.errors import Flaw
 from tasks.flaws import nearest
 from tasks.input_document import plain_filename
@@ -37,12 +37,16 @@ class UploadIntake:
     """One upload's way in. `keep` is false when the body is only read to be compared with an earlier one."""
 
     service: Service
-    tenant_id: TenantId
+    caller: Principal
     expires_in: int | None
     keep: bool = True
     id: UploadId = field(default_factory=new_upload_id)
     new: NewUpload | None = None
     expected: bool = False
+
+    @property
+    def tenant_id(self) -> TenantId:
+        return self.caller.tenant_id
 
     @property
     def fingerprint(self) -> bytes:
@@ -129,6 +133,7 @@ def _store(intake: UploadIntake, held: Held | None) -> Json:
         document = upload_document(written, intake.service.settings.public_url).model_dump(mode="json")
         if held is not None:
             held.answer(tx, intake.fingerprint, document)
+        audit.note_work(tx, intake.caller, "upload.create", intake.id)
     return document
 
 

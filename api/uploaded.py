@@ -13,7 +13,7 @@ from api.image_schemas import UploadDocument, UploadPage, upload_document
 from api.outputs import SIGNED_FOR
 from api.service import Service, Serving
 from api.upload_intake import UploadIntake, accept
-from storage import uploads
+from storage import audit, uploads
 from storage.errors import ObjectMissing
 from storage.image_model import Upload, UploadId, is_upload_id
 from storage.model import Principal
@@ -48,7 +48,7 @@ async def create(
     key = idempotent.checked(idempotency_key)
     held = await idempotent.hold(service, caller.tenant_id, key) if key else None
     again = key is not None and held is None
-    intake = UploadIntake(service=service, tenant_id=caller.tenant_id, expires_in=expires_in, keep=not again)
+    intake = UploadIntake(service=service, caller=caller, expires_in=expires_in, keep=not again)
     if key and again:
         await intake.read(request)
         made = await idempotent.replay(service, caller.tenant_id, key, intake.fingerprint)
@@ -159,3 +159,4 @@ def _delete(service: Service, caller: Principal, upload_id: UploadId) -> None:
     with service.database.begin(caller.tenant_id) as tx:
         if not uploads.delete(tx, upload_id):
             raise not_found("upload")
+        audit.note(tx, caller, "upload.delete", upload_id)

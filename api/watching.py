@@ -7,6 +7,10 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.contextvars import bound_contextvars
 
+from api import metric_requests
+from storage.telemetry import failures, trace_http
+from storage.telemetry.trace_context import trace_id_of
+
 REQUEST_ID = "X-Request-Id"
 
 _TAKEN_OVER = re.compile(r"[A-Za-z0-9._-]{8,128}")
@@ -26,9 +30,27 @@ def watched(app: ASGIApp) -> ASGIApp:
         async def answering(message: Message) -> None:
             if message["type"] == "http.response.start":
                 MutableHeaders(scope=message)[REQUEST_ID] = request_id
+                counted.answered(message)
+                trace_http.answered(span, message["status"])
             await send(message)
 
-        with bound_contextvars(request=request_id):
-            await app(scope, receive, answering)
+        with (
+            bound_contextvars(request=request_id),
+            metric_requests.request(scope) as counted,
+            trace_http.request(scope) as span,
+        ):
+            trace = trace_id_of(span.traceparent)
+            with bound_contextvars(**({"trace": trace} if trace else {})):
+                try:
+                    await app(scope, receive, answering)
+                except Exception as exc:
+                    if not _is_known(exc):
+                        failures.tell(exc, hidden=None)  # its words may bear what the client has sent
+                    raise
 
     return serve
+
+
+def _is_known(exc: Exception) -> bool:
+    """Whether it is one of those that api.errors answers, but came too late for that: Starlette then says just so."""
+    return isinstance(exc, RuntimeError) and exc.__cause__ is not None and "response already started" in str(exc)

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 
 from api import idempotent, openapi, webhook_openapi
-from api.auth import Reader, Writer
+from api.auth import OwnWriter, Reader, Writer
 from api.documents import read_document, read_json
 from api.errors import Refused, not_found
 from api.idempotent import KeyHeader
@@ -23,7 +23,7 @@ from api.webhook_schemas import (
     delivery_document,
     webhook_document,
 )
-from storage import deliveries, webhooks
+from storage import audit, deliveries, webhooks
 from storage.database import Tx
 from storage.model import Json, Principal
 from storage.sealing import Keyring
@@ -54,7 +54,7 @@ router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"])
     responses=openapi.problems(400, 401, 403, 408, 409, 413, 422, 503) | webhook_openapi.MADE,
     openapi_extra=openapi.body("WebhookRequest", required=True),
 )
-async def create(request: Request, service: Serving, caller: Writer, idempotency_key: KeyHeader = None) -> Response:
+async def create(request: Request, service: Serving, caller: OwnWriter, idempotency_key: KeyHeader = None) -> Response:
     """From now on events are posted to the URL, signed as Standard Webhooks says. See docs/webhooks.md.
 
     The secret is in this answer, and in the same answer to the same Idempotency-Key; it is not shown again.
@@ -82,6 +82,7 @@ async def create(request: Request, service: Serving, caller: Writer, idempotency
             disabled_reason=None if wish.enabled else BY_OWNER,
         )
         document = _document(service, keyring, webhooks.insert(tx, new))
+        audit.note(tx, caller, "webhook.create", endpoint_id)
         return MadeWebhook(**document.model_dump(), secret=secret).model_dump(mode="json")
 
     made = await once_sealed(service, keyring, caller.tenant_id, idempotency_key, ["webhooks", given], act)
@@ -103,7 +104,7 @@ async def index(service: Serving, caller: Reader) -> Response:
     response_model=SigningSecretDocument,
     responses=openapi.problems(401, 403, 503),
 )
-async def signing_secret(service: Serving, caller: Writer) -> Response:
+async def signing_secret(service: Serving, caller: OwnWriter) -> Response:
     """What signs the messages to a job's own `notify`, and those of `millrace listen`.
 
     The newest first; there are several while the operator changes the platform's key. It needs the scope jobs:write,
@@ -169,7 +170,7 @@ async def delete(webhook_id: str, service: Serving, caller: Writer) -> Response:
     openapi_extra=openapi.body("RotateRequest", required=False),
 )
 async def rotate(
-    webhook_id: str, request: Request, service: Serving, caller: Writer, idempotency_key: KeyHeader = None
+    webhook_id: str, request: Request, service: Serving, caller: OwnWriter, idempotency_key: KeyHeader = None
 ) -> Response:
     """Every message is signed with the new secret and, for a day or as long as you say, with the one before.
 
@@ -187,6 +188,7 @@ async def rotate(
         old_until = now + timedelta(seconds=wish.expire_old_after_seconds)
         if webhooks.rotate(tx, keyring, wanted, secret, now=now, old_until=old_until) is None:
             raise not_found("webhook")
+        audit.note(tx, caller, "webhook.rotate_secret", wanted)
         told = RotatedDocument(secret=secret, old_until=old_until if old_until > now else None)
         return told.model_dump(mode="json")
 
@@ -210,6 +212,7 @@ async def send_test(webhook_id: str, service: Serving, caller: Writer, idempoten
         sent = deliveries.insert_test(tx, wanted)
         if sent is None:
             raise not_found("webhook")
+        audit.note(tx, caller, "webhook.test", wanted)
         return delivery_document(sent).model_dump(mode="json")
 
     sent = await idempotent.once(service, caller.tenant_id, idempotency_key, ["test", wanted], act)
@@ -273,6 +276,7 @@ def _change(service: Service, caller: Principal, endpoint_id: EndpointId, patch:
             changed = webhooks.enable(tx, endpoint_id)
         elif not wish.enabled and before.disabled_at is None:
             changed = webhooks.disable(tx, endpoint_id, BY_OWNER)
+        audit.note(tx, caller, "webhook.change", endpoint_id, {"changed": sorted(patch)})
         return _webhook(changed)
 
 
@@ -281,3 +285,4 @@ def _delete(service: Service, caller: Principal, endpoint_id: EndpointId) -> Non
         found_or_refused(tx, endpoint_id)
         if not webhooks.delete(tx, endpoint_id):
             raise not_found("webhook")
+        audit.note(tx, caller, "webhook.delete", endpoint_id)

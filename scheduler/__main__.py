@@ -16,6 +16,8 @@ from scheduler.errors import ConfigurationError, SchedulerError
 from scheduler.loop import Loop, keep, pause_seconds
 from storage.database import Database
 from storage.errors import DatabaseUnavailable, ScheduleNameTaken, StorageError
+from storage.presence import telling
+from storage.telemetry import logs
 from storage.telemetry import start as telemetry
 from tasks.errors import TasksError
 
@@ -151,7 +153,7 @@ def scale(dry_run: bool, actuator: str, folder: Path, logs: Path, stop_workers: 
     from scheduler.processes import Processes
     from scheduler.scale import Scaler
 
-    found = _settings("scaler")
+    found, told = _settings("scaler")
     database, stop = Database(found.database), _stopping()
     acting: Actuator
     if actuator == "kubernetes":
@@ -162,12 +164,14 @@ def scale(dry_run: bool, actuator: str, folder: Path, logs: Path, stop_workers: 
         acting = Processes(folder, logs, os.environ)
     scaler = Scaler(database=database, actuator=acting, folder=Folder(found.pools), dry_run=dry_run)
     loop = threading.Thread(target=keep, args=({"scale": scaler.run}, stop), name="keep")
-    loop.start()
-    stop.wait()
-    if stop_workers and not dry_run and isinstance(acting, Processes):
-        # At once: the loop may be waiting for a database that does not answer.
-        acting.stop_all(warm_seconds=WARM_SECONDS, grace_seconds=GRACE_SECONDS)
-    loop.join(GRACE_SECONDS)
+    with telling(database, told, {"loops": ["scale"], "dry_run": dry_run}):
+        loop.start()
+        stop.wait()
+        if stop_workers and not dry_run and isinstance(acting, Processes):
+            # At once: the loop may be waiting for a database that does not answer.
+            acting.stop_all(warm_seconds=WARM_SECONDS, grace_seconds=GRACE_SECONDS)
+        loop.join(GRACE_SECONDS)
+    telemetry.send_rest()
     if loop.is_alive():
         os._exit(os.EX_OK)
     acting.close()
@@ -201,8 +205,9 @@ def _keep(*names: str) -> None:
     from storage.objects.blocking import Blocking
     from storage.objects.stores import open_objects
 
-    found, stop = _settings("scheduler"), _stopping()
+    (found, told), stop = _settings("scheduler"), _stopping()
     database = Database(found.database)
+    logs.keep(lambda: database)
     if "fire" in names:
         _apply_schedules(database, found.schedules, stop)
     objects = Blocking(open_objects(found.objects))
@@ -222,10 +227,13 @@ def _keep(*names: str) -> None:
     }
     if "deliver" in names:
         loops["deliver"] = _delivering(database, found.webhooks)
-    keep({name: loops[name] for name in names}, stop)
+    with telling(database, told, {"loops": list(names)}):
+        keep({name: loops[name] for name in names}, stop)
     if checkins is not None:
         checkins.close()
     objects.close()
+    telemetry.send_rest()
+    logs.end()
     database.close()
 
 
@@ -268,9 +276,9 @@ def _apply_schedules(database: Database, file: Path | None, stop: threading.Even
             stop.wait(pause_seconds(failures))
 
 
-def _settings(role: str) -> settings.SchedulerSettings:
-    telemetry.start(role, os.environ)
-    return settings.from_env(os.environ)
+def _settings(role: str) -> tuple[settings.SchedulerSettings, telemetry.Telemetry]:
+    told = telemetry.start(role, os.environ)
+    return settings.from_env(os.environ), told
 
 
 def _stopping() -> threading.Event:

@@ -22,13 +22,13 @@ from scheduler import beat_import
 from scheduler.checkins import CheckIns
 from scheduler.errors import ConfigurationError, SchedulerError
 from scheduler.fire import GATHER_SECONDS, turn
-from scheduler.settings import sentry_from_env
 from storage import firings, schedule_sources, schedules, tenants
 from storage import settings as storage_settings
 from storage.database import Database, Tx
 from storage.errors import ConfigurationError as StorageConfigurationError
 from storage.errors import StorageError
 from storage.schedule_model import Outcome, Schedule
+from storage.telemetry.failure_settings import from_env as sentry_from_env
 from tasks.applying import PLATFORM
 from tasks.errors import TasksError
 from tasks.schedules import terms

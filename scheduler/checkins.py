@@ -16,12 +16,12 @@ from sentry_sdk.transport import HttpTransport
 from sentry_sdk.types import Event
 from typeid import TypeID
 
-from scheduler.settings import SentrySettings
 from storage import firings, jobs
 from storage.database import Database
 from storage.firings import Ended
 from storage.model import JobState, Json
 from storage.schedule_model import NewFiring, Origin, Outcome, Schedule
+from storage.telemetry.failure_settings import SentrySettings
 from tasks.firing import Pass
 
 log = logging.getLogger(__name__)

@@ -7,7 +7,7 @@ import logging
 import threading
 import time
 
-from storage import journal, scaling, workers
+from storage import journal, processes, scaling, workers
 from storage.database import Database
 
 log = logging.getLogger(__name__)
@@ -51,6 +51,7 @@ def forget_old(database: Database) -> None:
     with database.platform() as tx:
         journal.forget_old(tx)
         dead = workers.forget_dead(tx)
+        processes.forget_dead(tx)
         scaling.forget_old(tx)
     if dead:
         log.info("count.workers_forgotten workers=%s", dead)

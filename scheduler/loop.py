@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 
 from scheduler.errors import SchedulerError
 from storage.errors import StorageError
+from storage.telemetry.metrics import LOOP_FAILURES, LOOP_RUNS
 
 log = logging.getLogger(__name__)
 
@@ -32,11 +33,15 @@ def _keep_one(name: str, loop: Loop, stop: threading.Event) -> None:
     failures = 0
     while not stop.is_set():
         began = time.monotonic()
+        LOOP_RUNS.add(name)
+        LOOP_FAILURES.add(name, by=0.0)  # there before the first: Prometheus would not see it otherwise
         try:
             loop(stop)
         except (StorageError, SchedulerError) as exc:
+            LOOP_FAILURES.add(name)
             log.warning("loop.interrupted loop=%s failures=%s reason=%s", name, failures + 1, exc)
         except Exception:
+            LOOP_FAILURES.add(name)
             log.exception("loop.failed loop=%s failures=%s", name, failures + 1)
         failures = 1 if time.monotonic() - began > GOOD_RUN_SECONDS else failures + 1
         stop.wait(pause_seconds(failures))

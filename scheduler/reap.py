@@ -13,6 +13,7 @@ from storage import losses, runnable, stops
 from storage.database import Database, Tx
 from storage.errors import DatabaseUnavailable, LeaseLost, NotStorable, RowBusy
 from storage.model import Claim, JobId, PublicError, TenantId
+from storage.telemetry.metrics import STEPS_REAPED
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +63,9 @@ def reap_once(database: Database) -> int:
 def _take_back(database: Database, claim: Claim) -> None:
     lose = partial(losses.lose, claim=claim, error=LEASE_EXPIRED, only_if_expired=True)
     if _one_by_one(database, claim.tenant_id, claim.job_id, lose):
-        log.warning("reap.lease_expired step=%s kind=%s attempt=%s", claim.step_id, claim.kind, claim.attempt)
+        STEPS_REAPED.add()
+        ids = (claim.tenant_id, claim.job_id, claim.step_id, claim.kind, claim.attempt)
+        log.warning("reap.lease_expired tenant=%s job=%s step=%s kind=%s attempt=%s", *ids)
 
 
 def _one_by_one(database: Database, tenant_id: TenantId, job_id: JobId, act: Callable[[Tx], bool]) -> bool:
@@ -75,5 +78,5 @@ def _one_by_one(database: Database, tenant_id: TenantId, job_id: JobId, act: Cal
             tx.sql("SET LOCAL lock_timeout = '1s'")
             return act(tx)
     except (RowBusy, LeaseLost, NotStorable) as exc:  # nor must one that cannot be written
-        log.warning("reap.put_off job=%s reason=%s", job_id, exc)
+        log.warning("reap.put_off tenant=%s job=%s reason=%s", tenant_id, job_id, exc)
         return False

@@ -17,6 +17,8 @@ from scheduler.listening import wait
 from storage import runnable
 from storage.database import Database, PlatformTx
 from storage.events import READY_CHANNEL
+from storage.telemetry import trace_rows
+from storage.telemetry.metrics import RELAY_SECONDS, RELAY_SENT
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +42,9 @@ def relay(database: Database, stop: threading.Event) -> None:
                 if time.monotonic() - checked > CHECK_SECONDS:
                     find_lost(database, hints)
                     checked = time.monotonic()
+                began = time.monotonic()
                 is_full = publish(database, hints).is_full
+                RELAY_SECONDS.observe(time.monotonic() - began)
                 wait(connection, _pause(database, is_full=is_full), stop)
     finally:
         hints.close()
@@ -115,6 +119,7 @@ def _publish_queue(database: Database, hints: Hints, queue: str, room: int) -> i
         size = min(BATCH, room - sent)
         with database.platform() as tx:
             batch = _publish_batch(tx, hints, queue, size)
+        RELAY_SENT.add(queue, by=batch)
         sent += batch
         if batch < size:
             break
@@ -125,8 +130,10 @@ def _publish_batch(tx: PlatformTx, hints: Hints, queue: str, size: int) -> int:
     # Losing these marks in a crash of the database costs a second hint, so the commit need not wait for the disk.
     tx.sql("SET LOCAL synchronous_commit = off")
     steps = runnable.take_to_publish(tx, queue, limit=size)
+    traced = trace_rows.waiting(tx, steps)
     for step in steps:
         hints.send(step)
+    trace_rows.tell_sent(traced)
     return len(steps)
 
 

@@ -23,6 +23,7 @@ from storage.database import Database
 from storage.errors import DatabaseUnavailable, StorageError
 from storage.leadership import Leadership
 from storage.model import Json
+from storage.telemetry.metrics import SCALER_DECISIONS
 
 log = logging.getLogger(__name__)
 
@@ -181,6 +182,7 @@ class Scaler:
         readings = read(pool, seen, away or "unknown", replicas, now)
         memory = self._memories.get(pool.name) or self._first_memory(pool)
         decision = policy.decide(pool.scaled, memory, readings, replicas, now)
+        SCALER_DECISIONS.add(pool.name)
         is_done = not self.dry_run and self._may_act(seen)
         if is_done and decision.wanted != replicas:
             try:

@@ -14,7 +14,9 @@ from storage.database import Database, Tx
 from storage.errors import SecretUnreadable
 from storage.model import Job, TenantId
 from storage.sealing import Keyring
-from storage.webhook_model import Claimed, Endpoint, Try
+from storage.telemetry import trace_rows, trace_webhooks, traces
+from storage.telemetry.metrics import WEBHOOK_ATTEMPTS, WEBHOOK_SECONDS
+from storage.webhook_model import Claimed, Delivery, Endpoint, Try
 from tasks import delivery as rules
 from tasks import signatures
 from tasks.errors import OutboundFailed, OutboundRefused, OutboundTooLarge
@@ -109,9 +111,18 @@ class Sender:
             body = await self._blocking(lambda: self._body(claimed))
         if body is None:
             return None
-        said = await self._post(claimed, body.encode())
-        await self._blocking(lambda: self._record(claimed, said))
+        trace = await self._blocking(lambda: self._trace(claimed)) if traces.is_on() else None
+        with trace_webhooks.trying(claimed, trace) as span:
+            said = await self._post(claimed, body.encode())
+            await self._blocking(lambda: self._record(claimed, said))
+            trace_webhooks.told(span, status=said.status, is_delivered=said.is_delivered)
         return said
+
+    def _trace(self, claimed: Claimed) -> str | None:
+        if claimed.delivery.job_id is None:
+            return None
+        with self._database.read(claimed.delivery.tenant_id) as tx:
+            return trace_rows.of_job(tx, claimed.delivery.job_id)
 
     async def _post(self, claimed: Claimed, body: bytes) -> Said:
         began = time.monotonic()
@@ -165,22 +176,36 @@ class Sender:
 
     def _record(self, claimed: Claimed, said: Said, *, judge: bool = True) -> None:
         tried = Try(at=datetime.now(UTC), status=said.status, error=said.error, seconds=round(said.seconds, 3))
+        again = None
         with self._database.begin(claimed.delivery.tenant_id) as tx:
             if said.is_delivered:
                 delivering.delivered(tx, claimed, tried)
-                return
-            gone = said.status == rules.GONE
-            again = None
-            if not gone:
-                again = rules.seconds_to_next_try(claimed.delivery.tries + 1, wish_seconds=said.wish_seconds)
-            is_ours = delivering.failed(tx, claimed, tried, again_in_seconds=again)
-            if is_ours and judge and claimed.endpoint is not None:
-                _judge(tx, claimed.endpoint, gone=gone)
-        told = said.error if said.status is None else said.status
-        log.info("deliver.failed delivery=%s tries=%s said=%s", claimed.delivery.id, claimed.delivery.tries + 1, told)
+            else:
+                gone = said.status == rules.GONE
+                if not gone:
+                    again = rules.seconds_to_next_try(claimed.delivery.tries + 1, wish_seconds=said.wish_seconds)
+                is_ours = delivering.failed(tx, claimed, tried, again_in_seconds=again)
+                if is_ours and judge and claimed.endpoint is not None:
+                    _judge(tx, claimed.endpoint, gone=gone)
+        _log(claimed.delivery, said, again)
 
     def _blocking(self, act: Callable[[], T]) -> asyncio.Future[T]:
         return asyncio.get_running_loop().run_in_executor(self._executor, act)
+
+
+def _log(delivery: Delivery, said: Said, again: float | None) -> None:
+    WEBHOOK_ATTEMPTS.add("delivered" if said.is_delivered else "failed" if again is None else "retrying")
+    WEBHOOK_SECONDS.observe(said.seconds)
+    ids = (delivery.tenant_id, delivery.job_id, delivery.id, delivery.type.value, delivery.tries + 1, said.status)
+    if said.is_delivered:
+        log.info(
+            "webhook.delivered tenant=%s job=%s delivery=%s type=%s tries=%s status=%s seconds=%.3f", *ids, said.seconds
+        )
+    else:
+        log.info(
+            "webhook.failed tenant=%s job=%s delivery=%s type=%s tries=%s status=%s said=%s again_in_seconds=%s",
+            *(*ids, said.error, again and round(again, 1)),
+        )
 
 
 def _judge(tx: Tx, endpoint: Endpoint, *, gone: bool) -> None:

@@ -1,30 +1,19 @@
 """What the scheduler process needs to know, from the environment."""
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from scheduler import pools
 from scheduler.errors import ConfigurationError
 from storage import settings as storage_settings
 from storage.objects import settings as objects_settings
 from storage.sealing import Keyring, keyring_from_env
+from storage.telemetry import failure_settings
+from storage.telemetry.failure_settings import SentrySettings
 from tasks import outbound_settings
 from tasks.addresses import Rules
-
-# What Sentry takes as a name of an environment: its server refuses others.
-_ENVIRONMENT = re.compile(r"(?!None$)[^\s/]{1,64}")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SentrySettings:
-    """Where firings of the operator's schedules check in: a project's DSN, and the environment to be told."""
-
-    dsn: str
-    environment: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,7 +67,7 @@ def from_env(env: Mapping[str, str]) -> SchedulerSettings:
         lease_seconds=_lease_seconds(env.get("LEASE_SECONDS") or "30"),
         pools=_pools(env.get("POOLS_DIR")),
         schedules=schedules_file(env),
-        sentry=sentry_from_env(env),
+        sentry=failure_settings.from_env(env),
         webhooks=webhooks_from_env(env),
     )
 
@@ -109,26 +98,6 @@ def _pools(raw: str | None) -> Path:
     if not folder.is_dir():
         raise ConfigurationError(f"POOLS_DIR must be a folder with a .yaml file for each pool, and {folder} is none")
     return folder
-
-
-def sentry_from_env(env: Mapping[str, str]) -> SentrySettings | None:
-    """Read SENTRY_DSN (none) and SENTRY_ENVIRONMENT (production). Raises ConfigurationError."""
-    dsn, environment = env.get("SENTRY_DSN"), env.get("SENTRY_ENVIRONMENT") or "production"
-    if not dsn:
-        return None
-    try:
-        parts = urlsplit(dsn)
-        project = parts.path.rpartition("/")[2]
-        is_whole = parts.scheme in ("http", "https") and parts.hostname and parts.username and parts.port != 0
-    except ValueError:  # the port
-        is_whole = False
-    if not is_whole or not (project.isascii() and project.isdigit()):
-        raise ConfigurationError("SENTRY_DSN must be a project's DSN, such as https://key@sentry.example.com/1")
-    if not _ENVIRONMENT.fullmatch(environment):
-        raise ConfigurationError(
-            f"SENTRY_ENVIRONMENT must be 1 to 64 characters without spaces and slashes, not {environment!r}"
-        )
-    return SentrySettings(dsn=dsn, environment=environment)
 
 
 def _lease_seconds(raw: str) -> float:

@@ -10,13 +10,16 @@ from storage.database import Database
 from storage.errors import StorageError
 from storage.model import TERMINAL_JOB_STATES, JobState, KeyId
 
-SCOPES = ("jobs:read", "jobs:write", "operate")
 DEFAULT_SCOPES = "jobs:read,jobs:write"  # to operate is to stop queues for everybody
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def storage() -> None:
     """Look after Millrace's database and bucket. Reads DATABASE_URL, STORAGE_URL and the AWS_* variables."""
+    from storage.telemetry import logs
+    from storage.telemetry import settings as telemetry_settings
+
+    logs.set_up(telemetry_settings.from_env(os.environ, "storage"))
 
 
 @storage.command()
@@ -86,14 +89,20 @@ def keys() -> None:
 
 @keys.command("create")
 @click.option("--tenant", required=True, help="Name of the tenant; made if there is none.")
-@click.option("--scopes", default=DEFAULT_SCOPES, show_default=True, help="What the key may do, with commas.")
+@click.option(
+    "--scopes",
+    "--scope",
+    default=DEFAULT_SCOPES,
+    show_default=True,
+    help=f"What the key may do, with commas: {', '.join(tenants.SCOPES)}.",
+)
 def create(tenant: str, scopes: str) -> None:
     """Make a key and print it: it is stored as a hash and cannot be shown again."""
     wanted = [scope.strip() for scope in scopes.split(",") if scope.strip()]
-    unknown = sorted(set(wanted) - set(SCOPES))
+    unknown = sorted(set(wanted) - set(tenants.SCOPES))
     if unknown or not wanted:
         raise click.BadParameter(
-            f"{', '.join(unknown) or 'empty'}; there are: {', '.join(SCOPES)}", param_hint="--scopes"
+            f"{', '.join(unknown) or 'empty'}; there are: {', '.join(tenants.SCOPES)}", param_hint="--scopes"
         )
     database = Database(settings.from_env(os.environ))
     with database.platform() as tx:

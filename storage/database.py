@@ -1,8 +1,8 @@
 """Connections to PostgreSQL: a transaction belongs to a tenant (who decides the shard) or to a platform loop."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import psycopg
@@ -15,6 +15,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from storage.errors import DatabaseRefused, DatabaseUnavailable, NotStorable, RowBusy, StorageError
 from storage.model import TenantId
 from storage.settings import DatabaseSettings
+from storage.telemetry import metric_pool
 
 FROZEN_TIMEOUT_MS = 15_000  # between two statements of a transaction
 STATEMENT_TIMEOUT_MS = 30_000  # nothing that we ask takes longer; a stuck statement must not hold a lock for ever
@@ -26,6 +27,7 @@ class Tx:
 
     tenant_id: TenantId
     connection: Connection
+    acts: list[Callable[[], None]] = field(default_factory=list, compare=False)  # see after_commit
 
     def execute(self, statement: Executable, parameters: Mapping[str, Any] | None = None) -> CursorResult[Any]:
         return self.connection.execute(statement, parameters)
@@ -34,12 +36,17 @@ class Tx:
         """Run one of the hot statements as psycopg takes it; `%(tenant)s` is always given."""
         return self.connection.exec_driver_sql(statement, {"tenant": self.tenant_id, **parameters})
 
+    def after_commit(self, act: Callable[[], None]) -> None:
+        """Call it once all of this stands: for what only counts or tells, must not fail and asks no database."""
+        self.acts.append(act)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PlatformTx:
     """An open transaction of the platform itself on one shard, across its tenants: directory, relay, reaper."""
 
     connection: Connection
+    acts: list[Callable[[], None]] = field(default_factory=list, compare=False)
 
     def execute(self, statement: Executable, parameters: Mapping[str, Any] | None = None) -> CursorResult[Any]:
         return self.connection.execute(statement, parameters)
@@ -47,15 +54,24 @@ class PlatformTx:
     def sql(self, statement: str, **parameters: Any) -> CursorResult[Any]:
         return self.connection.exec_driver_sql(statement, parameters)
 
+    def after_commit(self, act: Callable[[], None]) -> None:
+        """As of Tx."""
+        self.acts.append(act)
+
     @contextmanager
     def savepoint(self) -> Iterator[None]:
         """What is done in the block is done whole, or not at all while the rest of the transaction stands."""
-        with _as_ours(), self.connection.begin_nested():
-            yield
+        before = len(self.acts)
+        try:
+            with _as_ours(), self.connection.begin_nested():
+                yield
+        except BaseException:
+            del self.acts[before:]
+            raise
 
     def of(self, tenant_id: TenantId) -> Tx:
         """The same transaction, for work on one tenant's rows."""
-        return Tx(tenant_id=tenant_id, connection=self.connection)
+        return Tx(tenant_id=tenant_id, connection=self.connection, acts=self.acts)
 
 
 class Database:
@@ -70,14 +86,18 @@ class Database:
     @contextmanager
     def begin(self, tenant_id: TenantId) -> Iterator[Tx]:
         """A transaction that commits at the end of the block; DatabaseUnavailable if the server is away."""
+        acts: list[Callable[[], None]] = []
         with _as_ours(), self._engine.begin() as connection:
-            yield Tx(tenant_id=tenant_id, connection=connection)
+            yield Tx(tenant_id=tenant_id, connection=connection, acts=acts)
+        _do(acts)
 
     @contextmanager
     def read(self, tenant_id: TenantId) -> Iterator[Tx]:
         """Single statements without a transaction around them: one round trip each."""
+        acts: list[Callable[[], None]] = []
         with _as_ours(), self._reading.connect() as connection:
-            yield Tx(tenant_id=tenant_id, connection=connection)
+            yield Tx(tenant_id=tenant_id, connection=connection, acts=acts)
+        _do(acts)
 
     @contextmanager
     def snapshot(self, tenant_id: TenantId) -> Iterator[Tx]:
@@ -88,8 +108,10 @@ class Database:
     @contextmanager
     def platform(self) -> Iterator[PlatformTx]:
         """A transaction of the platform, across tenants."""
+        acts: list[Callable[[], None]] = []
         with _as_ours(), self._engine.begin() as connection:
-            yield PlatformTx(connection=connection)
+            yield PlatformTx(connection=connection, acts=acts)
+        _do(acts)
 
     @contextmanager
     def platform_read(self) -> Iterator[PlatformTx]:
@@ -126,6 +148,7 @@ class Database:
 
     def close(self) -> None:
         self._engine.dispose()
+        metric_pool.forget(self.settings.pool_size)
 
 
 # A server that vanished without a word is noticed within about 15 s instead of hours.
@@ -142,7 +165,7 @@ _OPTIONS = (
 def _engine(settings: DatabaseSettings) -> Engine:
     pooled = settings.url != settings.direct_url  # a PgBouncer stands between: no prepared statements, no options
     session = {"prepare_threshold": None} if pooled else {"options": _OPTIONS}
-    return create_engine(
+    engine = create_engine(
         make_url(settings.url).set(drivername="postgresql+psycopg"),
         pool_size=settings.pool_size,
         max_overflow=0,
@@ -150,6 +173,13 @@ def _engine(settings: DatabaseSettings) -> Engine:
         pool_use_lifo=True,  # few connections stay warm instead of all of them lukewarm
         connect_args={"connect_timeout": 5, **session, **_KEEPALIVE},
     )
+    metric_pool.watch(engine, settings.pool_size)
+    return engine
+
+
+def _do(acts: list[Callable[[], None]]) -> None:
+    for act in acts:
+        act()
 
 
 @contextmanager

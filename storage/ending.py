@@ -13,11 +13,12 @@ from storage import events, removals, renditions
 from storage.database import Tx
 from storage.errors import LeaseLost
 from storage.model import Claim, JobId, JobState, Json, Outcome, PublicError, StepState
+from storage.telemetry import metric_ends
 
 News = list[tuple[str, Json]]
 
 _LOCK_JOB = """
-SELECT state, input, stop_as, finished_at IS NOT NULL AS finished,
+SELECT state, input, stop_as, trace, finished_at IS NOT NULL AS finished,
        deadline_at IS NOT NULL AND deadline_at <= clock_timestamp() AS overdue
 FROM jobs WHERE tenant_id = %(tenant)s AND id = %(job)s FOR NO KEY UPDATE
 """
@@ -40,7 +41,7 @@ WITH ended AS (
 )
 INSERT INTO attempts (tenant_id, step_id, number, outcome, worker, started_at, finished_at, error)
 SELECT %(tenant)s, id, attempt, %(outcome)s, worker, started_at, clock_timestamp(), %(error)s::jsonb FROM ended
-RETURNING step_id
+RETURNING extract(epoch FROM finished_at - started_at)::float AS seconds
 """
 
 _END_STEPS_OF_JOB = """
@@ -52,7 +53,8 @@ SET steps_open = steps_open - %(ended)s, steps_unmet = steps_unmet + %(unmet)s,
                  WHEN steps_unmet + %(unmet)s > 0 THEN 'failed' ELSE 'succeeded' END,
     finished_at = CASE WHEN steps_open > %(ended)s THEN NULL ELSE clock_timestamp() END
 WHERE tenant_id = %(tenant)s AND id = %(job)s
-RETURNING state, finished_at IS NOT NULL AS done, stop_as
+RETURNING state, finished_at IS NOT NULL AS done, stop_as,
+          extract(epoch FROM finished_at - created_at)::float AS seconds
 """
 
 FORGET_OUTPUTS = """
@@ -69,7 +71,7 @@ def state_of(tx: Tx, job_id: JobId) -> JobState | None:
 
 
 def lock_job(tx: Tx, job_id: JobId) -> Any:
-    """Lock the job's row and return it (state, input, stop_as, finished, overdue), or None if there is none."""
+    """Lock the job's row and return it (state, input, stop_as, trace, finished, overdue), or None if there is none."""
     return tx.sql(_LOCK_JOB, job=job_id).one_or_none()
 
 
@@ -96,8 +98,10 @@ def end_attempt(
         delay=delay_seconds,
         counts=counts,
     )
-    if not ended.all():
+    row = ended.one_or_none()
+    if row is None:
         raise LeaseLost(f"{claim.step_id} attempt {claim.attempt}")
+    metric_ends.attempt(tx, claim, outcome, error, seconds=row.seconds)
 
 
 def end_steps(
@@ -110,6 +114,7 @@ def end_steps(
     row = tx.sql(_END_STEPS_OF_JOB, job=job_id, ended=ended, unmet=unmet, error=error_json(error)).one()
     state = JobState(row.state)
     if row.done:
+        metric_ends.job(tx, state, seconds=row.seconds)
         news = [*news, (f"job.{state}", {})]
         if row.stop_as in (JobState.CANCELED, JobState.FAILED):
             tx.sql(FORGET_OUTPUTS, job=job_id)

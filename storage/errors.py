@@ -13,6 +13,10 @@ class DatabaseUnavailable(StorageError):
     """PostgreSQL does not answer now; the same call may work later."""
 
 
+class SessionsUnavailable(StorageError):
+    """The Redis that keeps people's sign-ins does not answer now; keys work without it."""
+
+
 class RowBusy(DatabaseUnavailable):
     """Somebody else holds the row for longer than we were willing to wait."""
 

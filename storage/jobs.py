@@ -36,13 +36,15 @@ _INSERT = """
 WITH given AS (
   SELECT * FROM jsonb_to_recordset(%(jobs)s::jsonb)
     AS item (tenant text, id text, priority int, input jsonb, metadata jsonb, deadline float, "unique" jsonb,
-             schedule text, fire_time timestamptz, notify jsonb, template text, steps jsonb)
+             schedule text, fire_time timestamptz, notify jsonb, template text, trace text,
+             request text, steps jsonb)
 ), job AS (
   INSERT INTO jobs (tenant_id, id, state, priority, input, metadata, steps_total, steps_open, event_seq,
-                    deadline_seconds, deadline_at, unique_key, schedule_id, fire_time, notify, template)
+                    deadline_seconds, deadline_at, unique_key, schedule_id, fire_time, notify, template, trace,
+                    request_id)
   SELECT tenant, id, 'queued', priority, NULLIF(input, 'null'), metadata, jsonb_array_length(steps),
          jsonb_array_length(steps), 1, deadline, now() + make_interval(secs => deadline), NULLIF("unique", 'null'),
-         schedule, fire_time, NULLIF(notify, 'null'), template
+         schedule, fire_time, NULLIF(notify, 'null'), template, trace, request
   FROM given
   RETURNING id, created_at, deadline_at
 ), step AS (
@@ -122,6 +124,8 @@ def _given(tenant_id: TenantId, new: NewJob) -> Json:
         "fire_time": new.fired.fire_time.isoformat() if new.fired else None,
         "notify": asdict(new.notify) if new.notify else None,
         "template": new.template,
+        "trace": new.trace,
+        "request": new.request_id,
         "steps": [{"position": position, **asdict(step)} for position, step in enumerate(new.steps)],
     }
 
@@ -195,14 +199,10 @@ def is_terminal(tx: Tx, job_id: JobId) -> bool | None:
     return None if row is None else row.finished_at is not None
 
 
-def page(tx: Tx, *, state: JobState | None, before: JobId | None, limit: int) -> list[Job]:
-    """At most `limit` of the tenant's jobs without their steps, newest first, from below `before`."""
-    query = _selected().where(jobs.c.tenant_id == tx.tenant_id)
-    if state is not None:
-        query = query.where(jobs.c.state == state.value)
-    if before is not None:
-        query = query.where(jobs.c.id < before)
-    return [_job(row, ()) for row in tx.execute(query.order_by(jobs.c.id.desc()).limit(limit))]
+def those(tx: Tx, job_ids: Sequence[JobId]) -> list[Job]:
+    """These of the tenant's jobs without their steps, newest first."""
+    asked = _selected().where(jobs.c.tenant_id == tx.tenant_id, jobs.c.id.in_(job_ids)).order_by(jobs.c.id.desc())
+    return [_job(row, ()) for row in tx.execute(asked)]
 
 
 def _selected() -> Any:
@@ -273,6 +273,7 @@ def _step(row: Any, its_attempts: Sequence[Attempt]) -> Step:
         started_at=row.started_at,
         finished_at=row.finished_at,
         held_for=row.held_for,
+        worker=row.worker if row.state == StepState.RUNNING else None,
         attempts=tuple(its_attempts),
     )
 
@@ -280,6 +281,7 @@ def _step(row: Any, its_attempts: Sequence[Attempt]) -> Step:
 def _attempt(row: Any) -> Attempt:
     return Attempt(
         number=row.number,
+        worker=row.worker,
         outcome=Outcome(row.outcome),
         started_at=row.started_at,
         finished_at=row.finished_at,

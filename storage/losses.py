@@ -7,6 +7,7 @@ from storage.database import Tx
 from storage.ending import end_attempt, lock_job
 from storage.fingerprints import fingerprint
 from storage.model import Claim, Outcome, PublicError, StepState
+from storage.telemetry import failures, trace_rows
 
 _STILL_HELD = """
 SELECT losses, max_losses FROM steps
@@ -30,8 +31,11 @@ def lose(tx: Tx, claim: Claim, error: PublicError, *, only_if_expired: bool) -> 
         steps.end_stopped(tx, claim)
     elif held.losses + 1 >= held.max_losses:
         steps.fail(tx, claim, _poison(error, held.losses + 1), outcome=Outcome.LOST)
+        about = {"tenant": claim.tenant_id, "job": claim.job_id, "step": claim.step_id, "kind": claim.kind}
+        failures.say(f"poison: {error.message}", group=(claim.kind, "poison", error.code), **about)
     else:
         _queue_again(tx, claim, Outcome.LOST, error)
+    trace_rows.tell_lost(tx, claim)
     return True
 
 
@@ -44,6 +48,7 @@ def hand_back(tx: Tx, claim: Claim, reason: PublicError) -> bool:
         steps.end_stopped(tx, claim)
     else:
         _queue_again(tx, claim, Outcome.RETURNED, reason)
+    trace_rows.tell_lost(tx, claim)
     return True
 
 

@@ -180,6 +180,8 @@ class NewJob:
     fired: Fired | None = None
     notify: Notify | None = None
     template: str | None = None  # NAME@VERSION of the one that its steps come from
+    trace: str | None = None  # the traceparent of the span below which all of its work is told
+    request_id: str | None = None  # of the request that makes it
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -191,6 +193,7 @@ class Attempt:
     started_at: datetime
     finished_at: datetime
     error: PublicError | None
+    worker: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -218,6 +221,7 @@ class Step:
     started_at: datetime | None
     finished_at: datetime | None
     held_for: str | None = None
+    worker: str | None = None  # who works on it now
     attempts: Sequence[Attempt] = ()
 
 
@@ -253,6 +257,7 @@ class Claim:
     """The right to work on a step: the fence is `attempt`, and only the newest attempt may write.
 
     `tried_seconds` have passed since its first attempt began; `kept` is what earlier attempts have done of the work.
+    `waited_seconds` since it could have run; `trace` is the job's (traceparent), if it has one.
     """
 
     tenant_id: TenantId
@@ -272,6 +277,8 @@ class Claim:
     file_from: str | None = None
     stop_when: StopWhen | None = None
     kept: Json = None
+    waited_seconds: float = 0.0
+    trace: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -291,8 +298,15 @@ class Used:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Principal:
-    """Who calls: the tenant that a valid key belongs to, and what the key may do."""
+    """Who calls: the tenant that a valid key belongs to, and what the key may do.
+
+    An operator who acts for another tenant is that tenant's, and `acting` is whose the key is. `via` is key or session.
+    """
 
     tenant_id: TenantId
     key_id: KeyId
     scopes: frozenset[str]
+    acting: TenantId | None = None
+    via: str = "key"
+    request_id: str | None = None
+    address: str | None = None

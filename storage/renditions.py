@@ -8,6 +8,7 @@ meanwhile waits for either, and finds that it is to be made.
 
 import logging
 from collections.abc import Callable, Collection, Sequence
+from functools import partial
 from typing import Any
 
 from storage.database import PlatformTx, Tx
@@ -15,6 +16,7 @@ from storage.errors import LeaseLost, ObjectStoreUnavailable
 from storage.image_model import Digest, Facts, Rendition
 from storage.keys import rendition_key
 from storage.model import JobId, TenantId
+from storage.telemetry.metrics import CACHE_REQUESTS
 
 log = logging.getLogger(__name__)
 
@@ -143,7 +145,10 @@ def begin(tx: Tx, job_id: JobId, digests: Collection[str]) -> dict[str, Renditio
     wanted = sorted(set(digests))
     rows = tx.sql(_BEGIN, digests=wanted).all()
     tx.sql(_LINK, job=job_id, digests=wanted)
-    return {row.digest: _rendition(row) for row in rows if row.made_at is not None}
+    made = {row.digest: _rendition(row) for row in rows if row.made_at is not None}
+    tx.after_commit(partial(CACHE_REQUESTS.add, "renditions", "hit", by=len(made)))
+    tx.after_commit(partial(CACHE_REQUESTS.add, "renditions", "miss", by=len(wanted) - len(made)))
+    return made
 
 
 def finish(tx: Tx, digest: Digest, facts: Facts) -> bool:

@@ -5,6 +5,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -13,6 +14,7 @@ from storage.database import Tx
 from storage.ending import lock_job
 from storage.errors import JobNotEnded, NothingToRetry, StepsNotRetried
 from storage.model import JobId, JobState, Json
+from storage.telemetry.metrics import JOBS_ACCEPTED
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -119,6 +121,7 @@ def retry(tx: Tx, job_id: JobId, *, whole: bool = False, params: Mapping[str, Js
     if idle := sorted(set(params or {}) - {row.name for row in again}):
         raise StepsNotRetried(idle)
     removals.withdraw(tx, job_id)
+    tx.after_commit(partial(JOBS_ACCEPTED.add, "retry"))
     tx.sql(_RESET_JOB, job=job_id, count=len(again))
     names = [row.name for row in sorted(again, key=lambda row: int(row.position))]
     events.append(tx, job_id, [("job.queued", {"again": names})])

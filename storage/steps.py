@@ -10,6 +10,7 @@ from storage.ending import News, canceled_news, end_attempt, end_steps, error_js
 from storage.errors import JobStopping, LeaseLost
 from storage.jobs import job_input
 from storage.model import Claim, JobId, JobState, Json, Outcome, PublicError, StepId, StepState, StopWhen, Used
+from storage.telemetry import metric_ends
 
 DEPENDENCY_FAILED = PublicError(
     code="dependency_failed", message="a step that this step uses did not succeed, so it was not started"
@@ -37,7 +38,11 @@ SET state = 'running', attempt = attempt + 1, worker = %(worker)s, slot = %(slot
 WHERE tenant_id = %(tenant)s AND id = %(step)s AND job_id = %(job)s AND state = 'queued'
   AND NOT EXISTS (SELECT FROM queues WHERE queues.name = steps.queue AND paused_at IS NOT NULL)
 RETURNING name, kind, attempt, failures, max_attempts, losses, max_losses, params, uses, file_from, stop_when, result,
-          extract(epoch FROM clock_timestamp() - first_started_at)::float AS tried_seconds
+          extract(epoch FROM clock_timestamp() - first_started_at)::float AS tried_seconds,
+          extract(epoch FROM clock_timestamp() - GREATEST(run_at, CASE WHEN attempt > 1 THEN (
+            SELECT max(finished_at) FROM attempts
+            WHERE attempts.tenant_id = steps.tenant_id AND attempts.step_id = steps.id
+          ) END))::float AS waited_seconds
 """
 
 # The hint of a step whose queue is paused is used up: it is sent again when the queue goes on.
@@ -131,6 +136,8 @@ def claim(tx: Tx, job_id: JobId, step_id: StepId, *, worker: str, slot: int, lea
         file_from=row.file_from,
         stop_when=StopWhen(**row.stop_when) if row.stop_when else None,
         kept=row.result,
+        waited_seconds=row.waited_seconds,
+        trace=job.trace,
     )
 
 
@@ -178,6 +185,7 @@ def fail(tx: Tx, claim: Claim, error: PublicError, *, outcome: Outcome = Outcome
     """End a step for good without success; the steps behind it are canceled. Raises LeaseLost."""
     lock_job(tx, claim.job_id)
     end_attempt(tx, claim, StepState.FAILED, outcome, error=error)
+    metric_ends.dead(tx, claim, error)
     reason = error_json(DEPENDENCY_FAILED)
     behind = [row.name for row in tx.sql(_CANCEL_DEPENDENTS, job=claim.job_id, name=claim.name, error=reason)]
     news: News = [("step.failed", {"step": claim.name, "attempt": claim.attempt, "error": asdict(error)})]

@@ -2,7 +2,8 @@
 
 import hashlib
 import secrets
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 
 from sqlalchemy import select, update
 from sqlalchemy.dialects.postgresql import insert
@@ -13,6 +14,22 @@ from storage.model import KeyId, Principal, TenantId, new_key_id, new_tenant_id
 from storage.tables import api_keys, tenants
 
 KEY_PREFIX = "mk_"
+SCOPES = ("jobs:read", "jobs:write", "operate:read", "operate")
+IMPLIED = {"operate": ("operate:read", "jobs:read"), "operate:read": ("jobs:read",)}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Key:
+    """A valid key: whose it is, and its first characters, for people to tell keys apart."""
+
+    principal: Principal
+    tenant_name: str
+    hint: str
+
+
+def granted(scopes: Iterable[str]) -> frozenset[str]:
+    """The scopes with those that they imply: who operates sees all, and who sees all sees jobs."""
+    return frozenset(implied for scope in scopes for implied in (scope, *IMPLIED.get(scope, ())))
 
 
 def ensure(tx: PlatformTx, name: str) -> TenantId:
@@ -58,7 +75,32 @@ def who_has(tx: PlatformTx, key: str) -> Principal | None:
     ).one_or_none()
     if row is None:
         return None
-    return Principal(tenant_id=TenantId(row.tenant_id), key_id=KeyId(row.id), scopes=frozenset(row.scopes))
+    return Principal(tenant_id=TenantId(row.tenant_id), key_id=KeyId(row.id), scopes=granted(row.scopes))
+
+
+def key_of(tx: PlatformTx, key_id: KeyId) -> Key | None:
+    """The key with this id, or None if it is unknown or revoked."""
+    row = tx.execute(
+        select(api_keys.c.tenant_id, api_keys.c.scopes, api_keys.c.hint, tenants.c.name)
+        .join(tenants, tenants.c.id == api_keys.c.tenant_id)
+        .where(api_keys.c.id == key_id, api_keys.c.revoked_at.is_(None))
+    ).one_or_none()
+    if row is None:
+        return None
+    who = Principal(tenant_id=TenantId(row.tenant_id), key_id=key_id, scopes=granted(row.scopes))
+    return Key(principal=who, tenant_name=row.name, hint=row.hint)
+
+
+def find(tx: PlatformTx, name: str) -> TenantId | None:
+    """The id of the tenant with this name."""
+    found = tx.execute(select(tenants.c.id).where(tenants.c.name == name)).scalar_one_or_none()
+    return None if found is None else TenantId(found)
+
+
+def all_of_them(tx: PlatformTx) -> list[tuple[TenantId, str]]:
+    """Every tenant's id and name, by name."""
+    rows = tx.execute(select(tenants.c.id, tenants.c.name).order_by(tenants.c.name.collate("C")))
+    return [(TenantId(row.id), row.name) for row in rows]
 
 
 def _hash(key: str) -> bytes:

@@ -7,9 +7,9 @@ from datetime import datetime
 from storage.database import PlatformTx
 
 _SEEN = """
-INSERT INTO workers (name, replica, queues, slots, seen_until, stopping)
+INSERT INTO workers (name, replica, queues, slots, seen_until, stopping, version, metrics_url)
 VALUES (%(name)s, %(replica)s, %(queues)s, %(slots)s, clock_timestamp() + make_interval(secs => %(seconds)s),
-        %(stopping)s)
+        %(stopping)s, %(version)s, %(metrics_url)s)
 ON CONFLICT (name) DO UPDATE SET seen_until = excluded.seen_until, stopping = excluded.stopping
 """
 
@@ -33,14 +33,37 @@ class Worker:
     started_at: datetime
     stopping: bool
     running: int
+    version: str | None = None
+    metrics_url: str | None = None
 
 
 def seen(
-    tx: PlatformTx, name: str, *, queues: Sequence[str], slots: int, for_seconds: float, stopping: bool = False
+    tx: PlatformTx,
+    name: str,
+    *,
+    queues: Sequence[str],
+    slots: int,
+    for_seconds: float,
+    stopping: bool = False,
+    version: str | None = None,
+    metrics_url: str | None = None,
 ) -> None:
-    """Note that the worker lives, and count it as living for so long; if it is `stopping`, without its slots."""
+    """Note that the worker lives, and count it as living for so long; if it is `stopping`, without its slots.
+
+    `metrics_url` is where its numbers are served, None: nowhere.
+    """
     replica = name.partition("@")[2].partition("/")[0]
-    tx.sql(_SEEN, name=name, replica=replica, queues=list(queues), slots=slots, seconds=for_seconds, stopping=stopping)
+    tx.sql(
+        _SEEN,
+        name=name,
+        replica=replica,
+        queues=list(queues),
+        slots=slots,
+        seconds=for_seconds,
+        stopping=stopping,
+        version=version,
+        metrics_url=metrics_url,
+    )
 
 
 def gone(tx: PlatformTx, name: str) -> None:
@@ -59,6 +82,8 @@ def living(tx: PlatformTx) -> list[Worker]:
             started_at=row.started_at,
             stopping=row.stopping,
             running=row.running,
+            version=row.version,
+            metrics_url=row.metrics_url,
         )
         for row in tx.sql(_LIVING)
     ]

@@ -22,6 +22,8 @@ from storage.errors import (
     ObjectMissing,
 )
 from storage.model import Claim, JobId, Json, PublicError, StepId, TenantId
+from storage.telemetry import logs as telemetry_logs
+from storage.telemetry.start import send_rest
 from tasks import ends, watching
 from tasks.ends import End
 from tasks.errors import StepFailed, StepIncomplete, StepRetryable, TasksError
@@ -102,8 +104,10 @@ def _work_on(
             log.warning("step.lease_lost step=%s attempt=%s", step, claim.attempt)
             watch.lease_lost()
             return
-        watch.ended(error, again=end.again)
+        watch.ended(error, again=end.again, stopped=end.stopped)
     if end.is_last_of_process:
+        send_rest()
+        telemetry_logs.end()
         logging.shutdown()
         os._exit(os.EX_SOFTWARE)  # a heap that was full once is not trusted with another step
     if error is not None:
@@ -160,7 +164,7 @@ def _attempt(
     except LeaseLost:
         raise
     except JobStopping:
-        return End(write=lambda tx: steps.end_stopped(tx, claim)), None
+        return End(write=lambda tx: steps.end_stopped(tx, claim), stopped=True), None
     except StepFailed as exc:
         return ends.for_good(claim, ends.public(exc.code, exc.message, exc.reason))
     except StepIncomplete as exc:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from storage.model import TenantId
+from storage.telemetry.metrics import BREAKER_CHANGES
 from tasks.budget_local import Local
 from tasks.budget_rules import Breaker, BudgetUnreachable, Held, HostStanding, Limits, Permit, Went
 from tasks.budget_shared import CONNECTIONS, Shared
@@ -53,9 +54,11 @@ class Budget:
         asked = Permit(tenant=tenant, host=host.lower(), token=f"t{secrets.token_hex(8)}")
         answer = self._in_shared(lambda shared: shared.enter(asked, hold_seconds))
         if answer is None:
-            return self._local.enter(asked, hold_seconds)
-        if isinstance(answer, Permit):
+            answer = self._local.enter(asked, hold_seconds)
+        elif isinstance(answer, Permit):
             self._local.note(answer, hold_seconds)
+        if isinstance(answer, Permit) and answer.is_probe:
+            BREAKER_CHANGES.add(Breaker.PROBING.value)
         return answer
 
     def leave(self, permit: Permit, went: Went, *, seconds: float, retry_after: float | None = None) -> None:
@@ -65,14 +68,18 @@ class Budget:
         """
         took = _sane(seconds)
         after = None if retry_after is None else _sane(retry_after)
-        self._local.leave(permit, went, seconds=took, retry_after=after)
+        became = self._local.leave(permit, went, seconds=took, retry_after=after)
 
-        def tell(shared: Shared) -> bool:
-            shared.leave(permit, went, seconds=took, retry_after=after)
-            return True
+        def tell(shared: Shared) -> tuple[Breaker | None]:
+            return (shared.leave(permit, went, seconds=took, retry_after=after),)
 
-        if not self._in_shared(tell) and self._shared is not None:
+        told = self._in_shared(tell)
+        if told is not None:
+            (became,) = told  # what all processes know together counts
+        elif self._shared is not None:
             self._untold.append(permit)
+        if became is not None:
+            BREAKER_CHANGES.add(became.value)
 
     def give_up(self) -> None:
         """Free all permits of this process, which ends: what it has under way is handed back, and asks for new ones."""

@@ -48,23 +48,27 @@ class Local:
         with self._lock:
             self._take(permit, hold_seconds, self._clock())
 
-    def leave(self, permit: Permit, went: Went, *, seconds: float, retry_after: float | None = None) -> None:
+    def leave(self, permit: Permit, went: Went, *, seconds: float, retry_after: float | None = None) -> Breaker | None:
         """See Store."""
         with self._lock:
             now = self._clock()
             pair, tenant, host = self._of(permit, now)
             if pair.scope.holders.pop(permit.token, None) is None:
-                return
+                return None
             tenant.holders.pop(permit.token, None)
             host.holders.pop(permit.token, None)
             for scope in (pair.scope, tenant, host):
                 scope.left = now
                 note_time(scope, went, seconds)
+            was = pair.open_until
             judge(pair, permit.token, went, seconds, now)
             if went is Went.THROTTLED:
                 throttle(pair, self._limits.per_host, seconds, retry_after, now)
             elif went is Went.WELL:
                 grow(pair, self._limits.per_host, seconds, now)
+            if pair.open_until == was:
+                return None
+            return Breaker.OPEN if pair.open_until > 0 else Breaker.CLOSED
 
     def under_way(self) -> list[Permit]:
         """The permits that are held."""

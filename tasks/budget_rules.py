@@ -128,8 +128,11 @@ class Store(Protocol):
     def enter(self, asked: Permit, hold_seconds: float) -> Permit | Held:
         """The permit, perhaps as a probe, or why not; a permit frees itself after `hold_seconds`."""
 
-    def leave(self, permit: Permit, went: Went, *, seconds: float, retry_after: float | None = None) -> None:
-        """Free the permit and learn from how the call went; nothing where it is not held any more."""
+    def leave(self, permit: Permit, went: Went, *, seconds: float, retry_after: float | None = None) -> Breaker | None:
+        """Free the permit and learn from how the call went; nothing where it is not held any more.
+
+        Returns what the breaker has become by it: open, again or for the first time, or closed; None: nothing else.
+        """
 
     def standing(self, limit: int) -> list[HostStanding]:
         """What is known, the latest first."""

@@ -161,7 +161,7 @@ _LEAVE = """
 local token, member, per_host = ARGV[2], ARGV[3], tonumber(ARGV[4])
 local went, seconds, retry_after = ARGV[5], tonumber(ARGV[6]), tonumber(ARGV[7])
 
-if redis.call('ZREM', KEYS[1], token) == 0 then return 0 end
+if redis.call('ZREM', KEYS[1], token) == 0 then return '' end
 redis.call('ZREM', KEYS[2], token)
 redis.call('ZREM', KEYS[3], token)
 
@@ -229,6 +229,7 @@ local function grow()
   if pair.limit >= per_host then pair.limit = 0 end
 end
 
+local was = pair.open_until
 judge()
 if went == 'throttled' then throttle() elseif went == 'well' then grow() end
 save(KEYS[4], pair, KEPT_SECONDS)
@@ -236,7 +237,8 @@ save(KEYS[5], tenant, KEPT_SECONDS)
 save(KEYS[6], host, KEPT_SECONDS)
 redis.call('ZADD', KEYS[7], exactly(now), member)
 keep(KEYS[7], KEPT_SECONDS)
-return 1
+if pair.open_until == was then return '' end
+return pair.open_until > 0 and 'open' or 'closed'
 """
 
 _STANDING = """
@@ -261,7 +263,10 @@ ENTER = _HEAD + _SHARED + _ENTER
 """
 
 LEAVE = _HEAD + _SHARED + _LEAVE
-"""ARGV: time, token, pair, limit per host, how it went, seconds, Retry-After or ''."""
+"""ARGV: time, token, pair, limit per host, how it went, seconds, Retry-After or ''.
+
+Returns what the breaker has become by it, or '' if nothing else.
+"""
 
 STANDING = _SERVER + _STANDING
 """KEYS: all pairs; ARGV: time, how many, what stands before a pair in its key. Returns a row per pair."""

@@ -61,11 +61,12 @@ class Shared:
             return held(Why(why), asked.host, float(seconds), float(limit))
         return Permit(tenant=asked.tenant, host=asked.host, token=asked.token, is_probe=seconds == "1")
 
-    def leave(self, permit: Permit, went: Went, *, seconds: float, retry_after: float | None = None) -> None:
+    def leave(self, permit: Permit, went: Went, *, seconds: float, retry_after: float | None = None) -> Breaker | None:
         """See Store."""
         after = "" if retry_after is None else retry_after
         given = (self._time(), permit.token, _member(permit), self._limits.per_host, went.value, seconds, after)
-        self._run(self._leave, _keys(permit), given)
+        became = self._run(self._leave, _keys(permit), given)
+        return Breaker(became) if became else None
 
     def standing(self, limit: int) -> list[HostStanding]:
         """See Store."""

@@ -33,11 +33,15 @@ MEMORY = "memory"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class End:
-    """How a step ends: what writes it, in a transaction; whether it will be tried again; whether the process ends."""
+    """How a step ends: what writes it, in a transaction; whether it will be tried again; whether the process ends.
+
+    `stopped`: it ended because its job was stopped.
+    """
 
     write: Callable[[Tx], object]
     again: bool = False
     is_last_of_process: bool = False
+    stopped: bool = False
 
 
 def done(claim: Claim, result: Json, additions: Sequence[Addition]) -> tuple[End, PublicError | None]:

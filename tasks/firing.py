@@ -90,7 +90,7 @@ def start_now(tx: Tx, schedule: Schedule, firing: NewFiring) -> NewFiring:
     while True:
         look = _Look(locked=seen, said=None, made=Plan(next_at=None, firings=[firing]))
         _bear(look, resolver(tx))
-        platform = PlatformTx(connection=tx.connection)
+        platform = PlatformTx(connection=tx.connection, acts=tx.acts)
         _give_files(platform, [look])
         written = _write_rows(platform, [look])
         if written:

@@ -10,6 +10,7 @@ from storage import holds, jobs
 from storage.database import Tx
 from storage.holds import Queued
 from storage.model import JobId, Json, StepId, TenantId
+from storage.telemetry.metrics import CALLS_HELD
 from tasks import expressions
 from tasks.addresses import parse_url
 from tasks.budget import Held
@@ -48,9 +49,11 @@ def passing(process: Process, kind: Kind, tenant: TenantId, job: JobId, step: St
         yield Passage(late=entry)
         return
     if isinstance(entry, Held):
+        CALLS_HELD.add(entry.code)
         with process.database.read(tenant) as tx:
             holds.hold(tx, job, step, seconds=entry.seconds, reason=entry.reason)
-        log.info("step.held step=%s host=%s code=%s seconds=%.2f", step, host, entry.code, entry.seconds)
+        told = (tenant, job, step, host, entry.code, entry.seconds)
+        log.info("step.held tenant=%s job=%s step=%s host=%s code=%s seconds=%.2f", *told)
         yield None
         return
     passage, began = Passage(permit=entry), time.monotonic()

@@ -41,6 +41,7 @@ class AttemptDocument(Document):
 
     number: int
     outcome: Outcome
+    worker: Annotated[str | None, Field(description="told to operators only")]
     error: ErrorDocument | None
     started_at: datetime
     finished_at: datetime
@@ -60,6 +61,8 @@ class StepDocument(Document):
     kind: str
     state: StepState
     use: list[str]
+    attempt: Annotated[int, Field(ge=0, description="number of its newest attempt, 0 before the first")]
+    worker: Annotated[str | None, Field(description="who works on it now; told to operators only")]
     losses: Annotated[
         int, Field(ge=0, description="how often it has lost its worker; too often, and it fails as poison")
     ]
@@ -126,11 +129,10 @@ class JobDocument(JobSummary):
     steps: dict[str, StepDocument]
 
 
-def job_document(job: Job, public_url: str) -> JobDocument:
-    """The job with its steps; links begin with `public_url`."""
-    return JobDocument(
-        **_summary(job, public_url), steps={step.name: _step(job, step, public_url) for step in job.steps}
-    )
+def job_document(job: Job, public_url: str, *, workers: bool = False) -> JobDocument:
+    """The job with its steps; links begin with `public_url`. `workers`: whether workers are named, for operators."""
+    steps = {step.name: _step(job, step, public_url, workers=workers) for step in job.steps}
+    return JobDocument(**_summary(job, public_url), steps=steps)
 
 
 def job_summary(job: Job, public_url: str) -> JobSummary:
@@ -162,12 +164,14 @@ def _summary(job: Job, public_url: str) -> dict[str, Any]:
     }
 
 
-def _step(job: Job, step: Step, public_url: str) -> StepDocument:
+def _step(job: Job, step: Step, public_url: str, *, workers: bool) -> StepDocument:
     return StepDocument(
         id=step.id,
         kind=step.kind,
         state=step.state,
         use=list(step.uses),
+        attempt=step.attempt,
+        worker=step.worker if workers else None,
         losses=step.losses,
         progress=round(step.progress, 4),
         held_for=step.held_for,
@@ -175,6 +179,7 @@ def _step(job: Job, step: Step, public_url: str) -> StepDocument:
             AttemptDocument(
                 number=attempt.number,
                 outcome=attempt.outcome,
+                worker=attempt.worker if workers else None,
                 error=_error(attempt.error),
                 started_at=attempt.started_at,
                 finished_at=attempt.finished_at,

@@ -17,7 +17,9 @@ from celery.worker import state
 
 from storage import losses, runnable, steps
 from storage.errors import LeaseLost, StorageError
-from storage.model import PublicError, StepId, TenantId
+from storage.model import Claim, PublicError, StepId, TenantId
+from storage.telemetry import logs as telemetry_logs
+from storage.telemetry.start import send_rest
 from tasks import process
 from tasks.names import KINDS
 from tasks.presence import Presence
@@ -116,7 +118,8 @@ class LeaseKeeper(bootsteps.StartStopStep):
                     steps.end_stopped(tenant_tx, one.claim)
             except LeaseLost:
                 continue  # it stopped in this moment
-            log.warning("lease.step_stopped step=%s slot=%s", one.claim.step_id, one.slot)
+            ids = (*_ids(one.claim), one.slot)
+            log.warning("lease.step_stopped tenant=%s job=%s step=%s attempt=%s slot=%s", *ids)
 
     def _disown_overlong(self) -> None:
         """Take what runs beyond its hard time limit from a pool of threads, which nobody can kill one by one."""
@@ -130,7 +133,8 @@ class LeaseKeeper(bootsteps.StartStopStep):
             if kind is not None and one.ran_seconds > kind.time_limit:
                 with here.database.begin(one.claim.tenant_id) as tenant_tx:
                     losses.lose(tenant_tx, one.claim, TIMED_OUT, only_if_expired=False)
-                log.warning("lease.disowned step=%s seconds=%.1f", one.claim.step_id, one.ran_seconds)
+                ids = (*_ids(one.claim), one.ran_seconds)
+                log.warning("lease.disowned tenant=%s job=%s step=%s attempt=%s seconds=%.1f", *ids)
 
     def _hand_back_in_time(self) -> None:
         """Wait until the worker is told to stop and its grace is over, then hand back what still runs, and end.
@@ -154,8 +158,14 @@ class LeaseKeeper(bootsteps.StartStopStep):
         here.budget.give_up()
         self._presence.gone()
         process.clear_scratch(here.worker)
+        send_rest()
+        telemetry_logs.end()
         logging.shutdown()
         os._exit(os.EX_OK)
+
+
+def _ids(claim: Claim) -> tuple[str, str, str, int]:
+    return claim.tenant_id, claim.job_id, claim.step_id, claim.attempt
 
 
 def hand_back(tenant: TenantId, step: StepId) -> None:
@@ -164,7 +174,7 @@ def hand_back(tenant: TenantId, step: StepId) -> None:
     with here.database.platform() as tx:
         held = runnable.held_by(tx, here.worker, tenant, step)
         if held is not None and losses.hand_back(tx.of(tenant), held.claim, STOPPED):
-            log.warning("lease.handed_back step=%s attempt=%s", step, held.claim.attempt)
+            log.warning("lease.handed_back tenant=%s job=%s step=%s attempt=%s", *_ids(held.claim))
 
 
 def _hand_back_all() -> None:
@@ -175,7 +185,7 @@ def _hand_back_all() -> None:
     for held in left:  # each for itself: workers that stop together hold steps of the same jobs
         with here.database.begin(held.claim.tenant_id) as tenant_tx:
             losses.hand_back(tenant_tx, held.claim, STOPPED)
-        log.warning("lease.handed_back step=%s attempt=%s", held.claim.step_id, held.claim.attempt)
+        log.warning("lease.handed_back tenant=%s job=%s step=%s attempt=%s", *_ids(held.claim))
 
 
 def _kill(slot: int) -> None:

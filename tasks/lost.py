@@ -45,7 +45,8 @@ def _lose(tenant: TenantId, step: StepId, *, timed_out: bool) -> None:
         if held is None or (not timed_out and held.slot in lease.slots()):
             return  # the dead slot wrote its end itself, and another one may have the step by now
         if losses.lose(tx.of(tenant), held.claim, lease.TIMED_OUT if timed_out else LOST, only_if_expired=False):
-            log.warning("lease.slot_lost step=%s attempt=%s slot=%s", step, held.claim.attempt, held.slot)
+            ids = (tenant, held.claim.job_id, step, held.claim.attempt, held.slot)
+            log.warning("lease.slot_lost tenant=%s job=%s step=%s attempt=%s slot=%s", *ids)
     for folder in here.scratch.glob(f"{step}-*"):
         shutil.rmtree(folder, ignore_errors=True)
 

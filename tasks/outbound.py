@@ -7,9 +7,10 @@ import ssl
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent import futures
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
 
+from storage.telemetry import traces
 from tasks.addresses import Rules
 from tasks.errors import OutboundFailed, OutboundRefused
 from tasks.outbound_connections import Connections
@@ -55,7 +56,17 @@ class Outbound:
         Raises OutboundRefused, OutboundTooLarge, OutboundFailed, OSError for a FileBody that cannot be read, and what
         `receive` and what it returns raise.
         """
+        with traces.span(asked.method, kind="client") as span:
+            answer = await self._exchange(_joining(asked, span), receive, span, most_bytes=most_bytes)
+            span.set(http__response__status_code=answer.status)
+        return answer
+
+    async def _exchange(self, asked: Asked, receive: Receive, span: traces.Told, *, most_bytes: int) -> Answer:
         request = request_for(asked)
+        target = request.target
+        span.rename(f"{asked.method} {target.host}")
+        # Neither path nor query is told: they may bear secrets.
+        span.set(http__request__method=asked.method, server__address=target.host, server__port=target.port)
         try:
             async with asyncio.timeout(asked.timeouts.total) as limit:
                 return await self._follow(request, asked, receive, most_bytes)
@@ -195,6 +206,12 @@ class _Exchange:
             self.outcome.set_exception(exc)
         else:
             self.outcome.set_result(task.result())
+
+
+def _joining(asked: Asked, span: traces.Told) -> Asked:
+    """The request with the header by which whoever is asked joins the trace, if the operator wants that."""
+    ours = traces.outgoing() if span.is_recording else {}
+    return replace(asked, headers={**ours, **asked.headers}) if ours else asked
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:

@@ -4,14 +4,17 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
+from importlib.metadata import version
 
 from storage import workers
 from storage.database import PlatformTx
 from storage.errors import StorageError
+from storage.telemetry import metric_store
 from tasks import process
 
 log = logging.getLogger(__name__)
 
+VERSION = version("millrace")
 LEASES = 2  # a worker that has said nothing for so many leases is not counted any more
 
 
@@ -48,10 +51,18 @@ class Presence:
         if self._is_gone or time.monotonic() - self._told < seconds / 3:
             return
         self._told = time.monotonic()
+        metric_store.tidy()
         name, life = process.current().worker, LEASES * seconds
         _say(
             lambda tx: workers.seen(
-                tx, name, queues=self._queues, slots=self._slots, for_seconds=life, stopping=self._is_stopping
+                tx,
+                name,
+                queues=self._queues,
+                slots=self._slots,
+                for_seconds=life,
+                stopping=self._is_stopping,
+                version=VERSION,
+                metrics_url=process.metrics_url(),
             )
         )
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from storage.database import Database
 from storage.objects.blocking import Blocking
 from storage.objects.stores import open_objects
+from storage.telemetry import metric_store
 from tasks.budget import Budget
 from tasks.outbound import Waiting
 from tasks.settings import WorkerSettings
@@ -60,7 +61,8 @@ def scratch_folder(worker: str) -> Path:
 
 
 def clear_scratch(worker: str) -> None:
-    """Remove the worker's local files: whatever its slots left when they were killed."""
+    """Remove the worker's local files: whatever its slots left when they were killed, and what they have counted."""
+    metric_store.close()
     shutil.rmtree(scratch_folder(worker), ignore_errors=True)
 
 
@@ -83,6 +85,7 @@ class _Here:
 
     settings: WorkerSettings | None = None
     worker: str = ""
+    metrics_url: str | None = None
     process: Process | None = None
     lock: threading.Lock = field(default_factory=threading.Lock)
     of_parents: list[Process | None] = field(default_factory=list)
@@ -92,9 +95,13 @@ class _Here:
 _here = _Here()
 
 
-def configure(settings: WorkerSettings, worker: str) -> None:
-    """Tell this process, and those that it forks, what to work with."""
-    _here.settings, _here.worker = settings, worker
+def configure(settings: WorkerSettings, worker: str, *, metrics_url: str | None = None) -> None:
+    """Tell this process, and those that it forks, what to work with, and where their numbers are served."""
+    _here.settings, _here.worker, _here.metrics_url = settings, worker, metrics_url
+
+
+def metrics_url() -> str | None:
+    return _here.metrics_url
 
 
 def current() -> Process:
@@ -105,6 +112,11 @@ def current() -> Process:
                 raise RuntimeError("tasks.process.configure has not run in this process")
             _here.process = open_process(_here.settings, _here.worker, is_child=bool(_here.of_parents))
         return _here.process
+
+
+def replica() -> str:
+    """Of this process's worker, as others call it; empty where none is configured."""
+    return _here.worker.partition("@")[2].partition("/")[0]
 
 
 def note_hand_back() -> None:

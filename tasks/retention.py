@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Mapping
 from functools import partial
 
-from storage import deliveries, firings, idempotency, renditions, retention, unique, uploads, webhooks
+from storage import audit, deliveries, firings, idempotency, renditions, retention, unique, uploads, webhooks
 from storage.database import PlatformTx
 from storage.model import JobState, Json
 from tasks.params import Params
@@ -16,6 +16,7 @@ WORK_SECONDS = 450.0  # well within the kind's time limit
 FIRING_SECONDS = 30 * 86_400.0
 DELIVERY_SECONDS = 30 * 86_400.0
 LISTENER_SECONDS = 3600.0  # after it went away
+AUDIT_SECONDS = 365 * 86_400.0
 
 
 def run(work: Work, params: Params) -> Json:
@@ -32,6 +33,7 @@ def run(work: Work, params: Params) -> Json:
         "firings": partial(firings.forget_old, older_than_seconds=FIRING_SECONDS, limit=BATCH),
         "deliveries": partial(deliveries.forget_old, older_than_seconds=DELIVERY_SECONDS, limit=BATCH),
         "listeners": partial(webhooks.forget_listeners, older_than_seconds=LISTENER_SECONDS, limit=BATCH),
+        "actions": partial(audit.forget_old, older_than_seconds=AUDIT_SECONDS, limit=BATCH),
         "jobs": partial(_delete_jobs, kept_seconds=kept_seconds),
         "uploads": partial(uploads.forget_old, limit=BATCH),
         "renditions": partial(renditions.forget_old, older_than_seconds=rendition_seconds, limit=BATCH),

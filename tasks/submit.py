@@ -1,16 +1,25 @@
 """The one birthplace of a job: HTTP, schedules and batches all come through here."""
 
+import logging
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from functools import partial
+
+from structlog.contextvars import get_contextvars
 
 from storage import jobs, removals, unique
 from storage.database import PlatformTx, Tx
 from storage.errors import ObjectMissing
 from storage.model import Fired, Job, JobId, JobInput, NewJob, NewStep, TenantId, new_step_id
+from storage.telemetry import traces
+from storage.telemetry.metrics import JOBS_ACCEPTED
 from tasks.errors import InvalidDocument
 from tasks.known import Identity, end_known
 from tasks.spec import JobSpec, check_needs_no_file
 from tasks.uploaded import input_of
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,8 +64,11 @@ def submit(
         return Submitted(job=_again(tx, holder), created=False)
     if file is not None and not removals.withdraw(tx, job_id):
         raise ObjectMissing(file.key)
-    new = _new(spec, job_id, file or upload, fired)
-    job = jobs.insert(tx, new)
+    with _told(tx.tenant_id, job_id, spec, fired) as span:
+        new = replace(_new(spec, job_id, file or upload, fired), trace=span.traceparent)
+        job = jobs.insert(tx, new)
+    tx.after_commit(partial(JOBS_ACCEPTED.add, "http" if fired is None else "schedule"))
+    tx.after_commit(partial(_log, tx.tenant_id, new))
     if identity is not None and end_known(tx, spec, new, identity):
         job = _again(tx, job_id)
     return Submitted(job=job, created=True)
@@ -92,9 +104,14 @@ def submit_all(tx: PlatformTx, births: Sequence[Birth]) -> Mapping[JobId, JobId]
         else:
             held[birth.job_id] = holder
     written = [
-        (one.tenant_id, _new(one.spec, one.job_id, one.file, one.fired)) for one in births if one.job_id not in held
+        (one.tenant_id, _traced(one, _new(one.spec, one.job_id, one.file, one.fired)))
+        for one in births
+        if one.job_id not in held
     ]
     jobs.insert_all(tx, written)
+    tx.after_commit(partial(JOBS_ACCEPTED.add, "schedule", by=len(written)))
+    for tenant_id, new in written:
+        tx.after_commit(partial(_log, tenant_id, new))
     return held
 
 
@@ -109,6 +126,31 @@ def _place(birth: Birth) -> tuple[str, str]:
     return birth.tenant_id, birth.spec.unique.key
 
 
+def _traced(birth: Birth, new: NewJob) -> NewJob:
+    with _told(birth.tenant_id, birth.job_id, birth.spec, birth.fired) as span:
+        return replace(new, trace=span.traceparent)
+
+
+def _told(
+    tenant_id: TenantId, job_id: JobId, spec: JobSpec, fired: Fired | None
+) -> AbstractContextManager[traces.Told]:
+    """The span below which all that is done for the job is told: in its request's trace, or in one of its own."""
+    attributes: dict[str, traces.Value] = {"millrace.tenant": tenant_id, "millrace.job": job_id}
+    if fired is not None:
+        attributes["millrace.schedule"] = fired.schedule_id
+    if spec.template is not None:
+        attributes["millrace.template"] = spec.template
+    return traces.span("job", kind="producer", root=True, attributes=attributes)
+
+
+def _log(tenant_id: TenantId, new: NewJob) -> None:
+    if new.fired is None:
+        log.info("job.accepted tenant=%s job=%s steps=%s", tenant_id, new.id, len(new.steps))
+    else:
+        told = (tenant_id, new.id, len(new.steps), new.fired.schedule_id)
+        log.info("job.accepted tenant=%s job=%s steps=%s schedule=%s", *told)
+
+
 def _new(spec: JobSpec, job_id: JobId, file: JobInput | None, fired: Fired | None) -> NewJob:
     return NewJob(
         id=job_id,
@@ -121,6 +163,7 @@ def _new(spec: JobSpec, job_id: JobId, file: JobInput | None, fired: Fired | Non
         fired=fired,
         notify=spec.notify,
         template=spec.template,
+        request_id=get_contextvars().get("request"),
     )
 
 

@@ -25,7 +25,7 @@ MAX_OVERRIDES = 32
 MAX_DESCRIPTION = 1000
 MAX_WORK = 8_000_000  # bytes of steps that are looked at to try what overrides allow: about a second
 OVERRIDE_PATTERN = r"^[a-z][a-z0-9_]{0,63}$"
-RESERVED = frozenset({"template"})  # of the query in which overrides stand beside it
+RESERVED = frozenset({"template", "tenant"})  # of the query in which overrides stand beside it
 
 _PER_STEP = 100  # bytes that take as long as a step does by itself
 _OVERRIDE = re.compile(OVERRIDE_PATTERN.removeprefix("^").removesuffix("$"))
@@ -129,7 +129,7 @@ def _override_flaws(steps: Json, overrides: Mapping[str, Override]) -> Iterator[
     for name, override in overrides.items():
         at = f"/overrides/{escape(name)}"
         if not _OVERRIDE.fullmatch(name) or name in RESERVED:
-            detail = "an override's name is 1 to 64 of a-z 0-9 _, beginning with a letter, and not 'template'"
+            detail = "an override's name is 1 to 64 of a-z 0-9 _, beginning with a letter, not 'template' or 'tenant'"
             yield Flaw(pointer=at, detail=detail)
         if (wrong := place_flaw(steps, override)) is not None:
             yield Flaw(pointer=at, detail=f"{wrong[0]!r} {wrong[1]}")

@@ -1,13 +1,27 @@
 """Everything that is told of an attempt while it runs and when it has ended: log lines, numbers, spans, errors."""
 
+import logging
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from celery.exceptions import SoftTimeLimitExceeded
+from pydantic import ValidationError
 from structlog.contextvars import bound_contextvars
 
+from storage.errors import DatabaseUnavailable, ObjectStoreUnavailable
 from storage.model import Claim, PublicError
+from storage.telemetry import failures, trace_steps, traces
+from storage.telemetry.trace_context import trace_id_of
+from tasks import counting
+from tasks.errors import StepRetryable
 from tasks.names import Kind
+
+log = logging.getLogger(__name__)
+
+# What a kind may raise: these errors say themselves what is the matter, in words for the tenant (tasks.ends).
+EXPECTED = (StepRetryable, ObjectStoreUnavailable, DatabaseUnavailable, SoftTimeLimitExceeded, ValidationError)
 
 
 @dataclass(kw_only=True, slots=True)
@@ -16,20 +30,48 @@ class Watch:
 
     kind: Kind
     claim: Claim
+    began: float = field(default_factory=time.monotonic)
+    span: traces.Told = traces.NOTHING
 
     def crashed(self, exc: BaseException) -> None:
-        """The kind's function raised what nobody expected."""
+        """The kind's function raised what nobody expected, or what it has words for: the latter is no news."""
+        if not isinstance(exc, EXPECTED):
+            given = (self.claim.params, self.claim.kept)
+            # Of a kind that calls third parties an error's words may bear a secret that nobody here can tell.
+            failures.tell(exc, group=(self.kind.name,), hidden=None if self.kind.call_seconds else given)
 
-    def ended(self, error: PublicError | None, *, again: bool) -> None:
+    def ended(self, error: PublicError | None, *, again: bool, stopped: bool = False) -> None:
         """The rows say now how the attempt ended; `error` None: with success, or because its job was stopped."""
+        self._log_end(error, again=again, stopped=stopped)
+        seconds = time.monotonic() - self.began
+        counting.ended(self.kind, error, again=again, stopped=stopped, seconds=seconds)
+        if error is None:
+            self.span.set(millrace__outcome="stopped" if stopped else "succeeded")
+            return
+        self.span.set(millrace__outcome="retrying" if again else "failed")
+        self.span.fail(error.code)
+
+    def _log_end(self, error: PublicError | None, *, again: bool, stopped: bool) -> None:
+        seconds = time.monotonic() - self.began
+        if error is None:
+            log.info("step.ended outcome=%s seconds=%.3f", "stopped" if stopped else "succeeded", seconds)
+            return
+        outcome = "retrying" if again else "failed"
+        log.info("step.ended outcome=%s seconds=%.3f code=%s reason=%s", outcome, seconds, error.code, error.message)
 
     def lease_lost(self) -> None:
         """Somebody else has the step: nothing was written."""
+        self.span.fail("lease_lost")
+        counting.lease_lost()
 
 
 @contextmanager
 def attempt(kind: Kind, claim: Claim) -> Iterator[Watch]:
     """Watch an attempt from its claim to its end; what is logged meanwhile bears its ids."""
     ids = {"tenant": claim.tenant_id, "job": claim.job_id, "step": claim.step_id, "attempt": claim.attempt}
-    with bound_contextvars(**ids, kind=kind.name):
-        yield Watch(kind=kind, claim=claim)
+    if trace := trace_id_of(claim.trace):
+        ids["trace"] = trace
+    with bound_contextvars(**ids, kind=kind.name), trace_steps.attempt(claim, kind.queue.value) as span:
+        log.info("step.started waited_seconds=%.3f", claim.waited_seconds)
+        counting.started(kind, claim)
+        yield Watch(kind=kind, claim=claim, span=span)

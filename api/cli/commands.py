@@ -13,8 +13,10 @@ import click
 
 from api.cli import (
     decisions,
+    doctor,
     image_keys,
     listen,
+    logs,
     operating,
     overview,
     pools,
@@ -26,6 +28,7 @@ from api.cli import (
     similar,
     specs,
     templates,
+    top,
     uploads,
     webhooks,
 )
@@ -193,7 +196,7 @@ def job(run: Run, job_id: str, as_json: bool) -> None:
 
 
 _KEPT = (schedules, secrets, uploads, image_keys, templates, webhooks)
-for nouns in (decisions, *_KEPT, listen, operating, queues, pools, similar):
+for nouns in (decisions, doctor, *_KEPT, listen, logs, operating, queues, pools, top, similar):
     for command in nouns.COMMANDS:
         cli.add_command(command)
 

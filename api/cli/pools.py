@@ -23,7 +23,7 @@ def pools(run: Run, name: str | None, limit: int | None, as_json: bool) -> None:
     """List all pools of workers: replicas there are, replicas the scaler wants, and why.
 
     With POOL: the decisions about it that changed something, newest first. A decision is stale when it is older than a
-    minute: then no scaler runs, or it does not reach the database. The key needs the scope `operate`.
+    minute: then no scaler runs, or it does not reach the database. The key needs the scope `operate:read`.
 
     \b
     Examples:

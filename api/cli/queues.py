@@ -14,7 +14,7 @@ from api.cli.run import Run
 from api.cli.tables import Cell, Column, lasting
 from api.client import Load, Queue
 
-UNSEEN = "The numbers are for keys with the scope operate."
+UNSEEN = "The numbers are for keys with the scope operate:read."
 
 
 @click.command()
@@ -28,7 +28,7 @@ def queues(run: Run, by_priority: bool, as_json: bool) -> None:
     their time or their next attempt. In/s and out/s are of the last minute: steps that became runnable, and attempts
     that ended. Mean and p95 say how long an attempt takes, slots how many steps the queue's workers run at once.
 
-    The numbers are the whole platform's; the key needs the scope `operate` to see them.
+    The numbers are the whole platform's; the key needs the scope `operate:read` to see them.
 
     \b
     Examples:

@@ -35,6 +35,11 @@ def show(console: Console, columns: Sequence[Column], rows: Sequence[Sequence[Ce
     if not console.is_terminal:
         _plain(console, [[column.title for column in columns], *([_words(cell) for cell in row] for row in rows)])
         return
+    console.print(laid_out(columns, rows, gap=gap))
+
+
+def laid_out(columns: Sequence[Column], rows: Sequence[Sequence[Cell]], *, gap: int = 2) -> Table:
+    """The rows under their titles, for a terminal."""
     table = Table(box=None, padding=(0, gap, 0, 0), header_style="dim")
     for column in columns:
         # Where it is too narrow, only what may be cut off or go on below gives way.
@@ -42,7 +47,7 @@ def show(console: Console, columns: Sequence[Column], rows: Sequence[Sequence[Ce
         table.add_column(column.title, justify=justify, no_wrap=not (column.cut or column.wrap), max_width=column.most)
     for row in rows:
         table.add_row(*(_text(cell, wrap=column.wrap) for column, cell in zip(columns, row, strict=True)))
-    console.print(table)
+    return table
 
 
 def _text(cell: Cell, *, wrap: bool) -> Text:

@@ -4,12 +4,14 @@ from api.client.answers import Attempt, Event, Failure, Fired, Input, Job, Outpu
 from api.client.failures import ApiError, ConnectionFailed, MillraceError, TimedOut
 from api.client.image_keys import ImageKey, ImageKeys
 from api.client.image_urls import image_path
+from api.client.job_logs import LogLine
 from api.client.millrace import Millrace
 from api.client.numbers import Decision, Load, Pool, Rates, ServiceSeconds, Trigger
 from api.client.operating import DeadLetters, Queue, Replayed
 from api.client.schedules import Backfilled, Preview, Run, Schedule, Schedules
 from api.client.secrets import Secret, Secrets
 from api.client.similar import Similar
+from api.client.standing import Cause, Overview, Running, Worker
 from api.client.templates import Override, Template, Templates
 from api.client.uploads import Upload, Uploads
 from api.client.webhooks import Delivery, Redelivered, Rotated, Webhook, Webhooks
@@ -19,6 +21,7 @@ __all__ = [
     "ApiError",
     "Attempt",
     "Backfilled",
+    "Cause",
     "ConnectionFailed",
     "DeadLetters",
     "Decision",
@@ -32,10 +35,12 @@ __all__ = [
     "Input",
     "Job",
     "Load",
+    "LogLine",
     "Millrace",
     "MillraceError",
     "Output",
     "Override",
+    "Overview",
     "Pool",
     "Preview",
     "Queue",
@@ -44,6 +49,7 @@ __all__ = [
     "Replayed",
     "Rotated",
     "Run",
+    "Running",
     "Schedule",
     "Schedules",
     "Secret",
@@ -60,5 +66,6 @@ __all__ = [
     "Uploads",
     "Webhook",
     "Webhooks",
+    "Worker",
     "image_path",
 ]

@@ -6,7 +6,6 @@
 
 import contextlib
 import json
-import re
 import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -15,13 +14,14 @@ from pathlib import Path
 from typing import Any, BinaryIO, Literal, TypeVar
 from urllib.parse import quote
 
-from api.client import access, answers, downloads, numbers, operating
+from api.client import access, answers, downloads, job_logs, numbers, operating, paths, standing
 from api.client import similar as likenesses
 from api.client.answers import Event, Job, Output
 from api.client.connection import Connection
-from api.client.failures import MillraceError, TimedOut
+from api.client.failures import TimedOut
 from api.client.image_keys import ImageKeys
 from api.client.image_urls import Value, image_path
+from api.client.job_logs import LogLine
 from api.client.listening import listen
 from api.client.numbers import Decision, Pool
 from api.client.operating import DeadLetters, Queue, Replayed
@@ -29,16 +29,13 @@ from api.client.schedules import Schedules
 from api.client.secrets import Secrets
 from api.client.sending import Body, OnSent
 from api.client.similar import Similar
+from api.client.standing import Overview, Worker
 from api.client.templates import Templates
 from api.client.uploads import Uploads
 from api.client.webhooks import Webhooks
 
 POLL_SECONDS = 30.0
 PAGE = 100
-
-_ID = re.compile(r"[A-Za-z0-9_]{1,100}")
-_NAME = re.compile(r"[A-Za-z0-9_-]{1,100}")
-_POOL = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,252}")
 
 T = TypeVar("T")
 Page = Callable[[Any], tuple[list[T], str | None]]
@@ -112,7 +109,7 @@ class Millrace:
         while True:
             left = max(0.0, min(POLL_SECONDS, deadline - time.monotonic()))
             params = {"wait": f"{left:.3f}"} if left else {}
-            found = answers.job(self._connection.get(_path(job_id), params))
+            found = answers.job(self._connection.get(paths.job(job_id), params))
             if found.ended or time.monotonic() >= deadline:
                 return found
 
@@ -137,14 +134,24 @@ class Millrace:
         made again and goes on where it was. Raises ApiError, and ConnectionFailed when that did not succeed for about
         20 seconds.
         """
-        yield from listen(self._connection, f"{_path(job_id)}/events", after)
+        yield from listen(self._connection, f"{paths.job(job_id)}/events", after)
+
+    def logs(self, job_id: str, *, level: str = "info", follow: bool = False) -> Iterator[LogLine]:
+        """What all processes logged about the job, oldest first; `level` info, warning, error or critical at least.
+
+        With `follow` also what is logged from now on, until a moment after the job has ended.
+        """
+        path = f"{paths.job(job_id)}/logs"
+        if not follow:
+            return job_logs.lines(self._connection, path, level)
+        return job_logs.follow(self._connection, path, level, lambda: self.job(job_id, wait=1.0).ended)
 
     def cancel(self, job_id: str) -> Job:
         """End the job before its time: at once, or, while it is `stopping`, as soon as its running steps have stopped.
 
         Twice is as once. Raises ApiError with code job_ended where it had ended otherwise.
         """
-        return answers.job(self._connection.post(f"{_path(job_id)}/cancel"))
+        return answers.job(self._connection.post(f"{paths.job(job_id)}/cancel"))
 
     def retry(
         self,
@@ -159,11 +166,11 @@ class Millrace:
         at the job. Raises ApiError with code job_not_ended, nothing_to_retry, unique_key_taken, invalid_request.
         """
         wish = {"only": only, "steps": {name: dict(patch) for name, patch in (steps or {}).items()}}
-        return answers.job(self._connection.post_once(f"{_path(job_id)}/retry", _json(wish)))
+        return answers.job(self._connection.post_once(f"{paths.job(job_id)}/retry", _json(wish)))
 
     def delete(self, job_id: str) -> None:
         """Delete an ended job with its events and files. Raises ApiError with code job_not_ended."""
-        self._connection.delete(_path(job_id))
+        self._connection.delete(paths.job(job_id))
 
     def similar(
         self, job_id: str, *, step: str | None = None, limit: int = 20, min_score: float | None = None
@@ -172,7 +179,7 @@ class Millrace:
 
         `step` names one of the job's analyses, default the first. Raises ApiError with code no_embedding.
         """
-        return self._similar({"job": _id(job_id), "step": step, "limit": limit, "min_score": min_score})
+        return self._similar({"job": paths.job_id(job_id), "step": step, "limit": limit, "min_score": min_score})
 
     def duplicates(
         self, job_id: str, *, step: str | None = None, limit: int = 20, max_distance: int | None = None
@@ -181,7 +188,9 @@ class Millrace:
 
         Raises ApiError with code no_phash.
         """
-        return self._similar({"duplicates_of": _id(job_id), "step": step, "limit": limit, "max_distance": max_distance})
+        return self._similar(
+            {"duplicates_of": paths.job_id(job_id), "step": step, "limit": limit, "max_distance": max_distance}
+        )
 
     def dead_letters(
         self, *, kind: str | None = None, fingerprint: str | None = None, limit: int = 50
@@ -212,32 +221,40 @@ class Millrace:
         return operating.replayed(self._connection.post_once("/v1/dead-letters/replay", _json(wish)))
 
     def queues(self) -> list[Queue]:
-        """All queues; their numbers are None where the key lacks the scope `operate`."""
+        """All queues; their numbers are None where the key lacks the scope `operate:read`."""
         return operating.queues(self._connection.get("/v1/queues"))
 
     def queue(self, name: str) -> Queue:
         """One queue, as in the listing."""
-        return operating.queue(self._connection.get(_queue_path(name)))
+        return operating.queue(self._connection.get(paths.queue(name)))
 
     def pause(self, queue: str) -> Queue:
         """Let nothing new start from a queue, for anybody; what runs goes on. The key needs the scope `operate`."""
-        return operating.queue(self._connection.post(f"{_queue_path(queue)}/pause"))
+        return operating.queue(self._connection.post(f"{paths.queue(queue)}/pause"))
 
     def resume(self, queue: str) -> Queue:
         """Let a queue go on. The key needs the scope `operate`."""
-        return operating.queue(self._connection.post(f"{_queue_path(queue)}/resume"))
+        return operating.queue(self._connection.post(f"{paths.queue(queue)}/resume"))
 
     def pools(self) -> list[Pool]:
-        """All pools of workers that a scaler has decided about. The key needs the scope `operate`."""
+        """All pools of workers that a scaler has decided about. The key needs the scope `operate:read`."""
         return numbers.pools(self._connection.get("/v1/pools"))
 
     def pool(self, name: str) -> Pool:
-        """One pool, as in the listing. The key needs the scope `operate`."""
-        return numbers.pool(self._connection.get(_pool_path(name)))
+        """One pool, as in the listing. The key needs the scope `operate:read`."""
+        return numbers.pool(self._connection.get(paths.pool(name)))
+
+    def workers(self) -> list[Worker]:
+        """All workers that live, and what each works on now. The key needs the scope `operate:read`."""
+        return standing.workers(self._connection.get("/v1/workers"))
+
+    def overview(self) -> Overview:
+        """What is stuck, and why. The key needs the scope `operate:read`."""
+        return standing.overview(self._connection.get("/v1/overview"))
 
     def decisions(self, name: str, limit: int | None = None) -> Iterator[Decision]:
         """What the scaler changed about a pool, newest first; at most `limit`, default all that is kept."""
-        yield from self._paged(f"{_pool_path(name)}/decisions", {}, limit, numbers.decisions)
+        yield from self._paged(f"{paths.pool(name)}/decisions", {}, limit, numbers.decisions)
 
     def download(self, output: Output | str, target: Path | BinaryIO) -> int:
         """Bring an output, or what stands at a link, into a file; returns its bytes.
@@ -246,7 +263,7 @@ class Millrace:
         Raises ApiError, ConnectionFailed, OSError.
         """
         if isinstance(output, Output):
-            output = f"{_path(output.job)}/outputs/{quote(output.step, safe='')}/{quote(output.name, safe='')}"
+            output = f"{paths.job(output.job)}/outputs/{quote(output.step, safe='')}/{quote(output.name, safe='')}"
         return downloads.download(self._connection, output, target)
 
     def image_url(self, upload: str, signing: str, **operations: Value) -> str:
@@ -276,25 +293,3 @@ class Millrace:
 
 def _json(document: Any) -> bytes:
     return json.dumps(document, allow_nan=False).encode()
-
-
-def _id(job_id: str) -> str:
-    if not _ID.fullmatch(job_id):
-        raise MillraceError(f"{job_id!r} is not the id of a job; they begin with job_")
-    return job_id
-
-
-def _path(job_id: str) -> str:
-    return f"/v1/jobs/{_id(job_id)}"
-
-
-def _queue_path(name: str) -> str:
-    if not _NAME.fullmatch(name):
-        raise MillraceError(f"{name!r} is not the name of a queue")
-    return f"/v1/queues/{name}"
-
-
-def _pool_path(name: str) -> str:
-    if not _POOL.fullmatch(name):
-        raise MillraceError(f"{name!r} is not the name of a pool")
-    return f"/v1/pools/{name}"

@@ -39,7 +39,7 @@ class Replayed:
 class Queue:
     """A queue; `paused_at` is since when nothing new starts from it.
 
-    The numbers are the whole platform's: None, and none by priority, where the key lacks the scope `operate`.
+    The numbers are the whole platform's: None, and none by priority, where the key lacks the scope `operate:read`.
     """
 
     name: str

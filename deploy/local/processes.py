@@ -31,6 +31,7 @@ ADDRESSES = OTHER_DATABASES | {
     "CACHE_URL",
     "STORAGE_URL",
     "PUBLIC_URL",
+    "FLOWER_URL",
     "SECRET_KEY",
     "SECRET_KEY_FALLBACKS",
 }
@@ -47,7 +48,7 @@ def environment(settings: Settings, embedded: Mapping[str, str], ports: Mapping[
         given = {name: value for name, value in given.items() if not name.startswith("AWS_")}
     if "DATABASE_URL" in embedded:
         given = {name: value for name, value in given.items() if name not in OTHER_DATABASES}
-    made = {"PUBLIC_URL": f"http://127.0.0.1:{ports['api']}"}
+    made = {name: f"http://127.0.0.1:{ports[part]}" for name, part in (("PUBLIC_URL", "api"), ("FLOWER_URL", "flower"))}
     if "SECRET_KEY" not in given:
         made["SECRET_KEY"] = private.secret(settings.home / "secret.key")
     return made | given | dict(embedded)
@@ -157,4 +158,6 @@ def _inherited(settings: Settings) -> dict[str, str]:
     own = "127.0.0.1,localhost"
     for name in ("NO_PROXY", "no_proxy"):  # a proxy must not come between parts on loopback
         kept[name] = f"{kept[name]},{own}" if kept.get(name) else own
+    port = "off" if kept.get("METRICS_PORT") == "off" else "0"
+    kept |= {"METRICS_PORT": port, "METRICS_HOST": "127.0.0.1", "METRICS_URL": "", "METRICS_DIR": ""}  # each its own
     return {**kept, "PYTHONUNBUFFERED": "1"}  # logs are read while they are written

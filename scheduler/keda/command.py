@@ -18,6 +18,7 @@ from scheduler.keda.service import Service
 from scheduler.keda.tls import Files, credentials
 from scheduler.keda.web import Web
 from storage.database import Database
+from storage.presence import telling
 from storage.telemetry import start as telemetry
 
 log = logging.getLogger(__name__)
@@ -70,17 +71,19 @@ def keda(
     if (tls_cert is None) != (tls_key is None) or (tls_ca and not tls_cert):
         raise click.UsageError("--tls-cert and --tls-key go together, and --tls-ca needs both")
     found = settings.from_env(os.environ)
-    telemetry.start("keda", os.environ)
+    told = telemetry.start("keda", os.environ)
     files = Files(cert=tls_cert, key=tls_key, ca=tls_ca) if tls_cert and tls_key else None
     folder = Folder(pools or found.pools)
     database, stop = Database(found.database), threading.Event()
     costs = _costs(database, folder, stop) if deletion_costs else None
     try:
-        asyncio.run(_serve(folder, partial(numbers.read, database), listen, http, files, interval))
+        with telling(database, told):
+            asyncio.run(_serve(folder, partial(numbers.read, database), listen, http, files, interval))
     finally:
         stop.set()
         if costs:
             costs.join()
+        telemetry.send_rest()
         database.close()
 
 

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from storage.errors import ObjectTooLarge
 from storage.objects import Objects, Stored
+from storage.telemetry import traces
 
 FILE_BYTES = 1024 * 1024
 
@@ -38,25 +39,38 @@ class Blocking:
 
     def download(self, key: str, path: Path) -> Stored:
         """Write the object to this file; if that fails, the file is removed."""
-        return self._call(_download(self._objects, key, path))
+        with traces.span("object read", kind="client") as span:
+            stored = self._call(_download(self._objects, key, path))
+            span.set(millrace__object_bytes=stored.size)
+        return stored
 
     def upload(self, key: str, source: Path | bytes, *, content_type: str, only_if_absent: bool = False) -> Stored:
         """Store a file or bytes under the key."""
         chunks = _bytes_of(source) if isinstance(source, bytes) else _chunks_of(source)
-        return self._call(self._objects.put(key, chunks, content_type=content_type, only_if_absent=only_if_absent))
+        with traces.span("object write", kind="client") as span:
+            put = self._objects.put(key, chunks, content_type=content_type, only_if_absent=only_if_absent)
+            stored = self._call(put)
+            span.set(millrace__object_bytes=stored.size)
+        return stored
 
     def read(self, key: str, limit: int) -> bytes:
         """Return the whole object, which must have at most `limit` bytes; raises ObjectTooLarge else."""
-        return self._call(_read(self._objects, key, limit))
+        with traces.span("object read", kind="client") as span:
+            found = self._call(_read(self._objects, key, limit))
+            span.set(millrace__object_bytes=len(found))
+        return found
 
     def head(self, key: str) -> Stored:
-        return self._call(self._objects.head(key))
+        with traces.span("object look", kind="client"):
+            return self._call(self._objects.head(key))
 
     def delete(self, keys: Sequence[str]) -> None:
-        self._call(self._objects.delete(keys))
+        with traces.span("object delete", kind="client"):
+            self._call(self._objects.delete(keys))
 
     def delete_prefix(self, prefix: str) -> int:
-        return self._call(self._objects.delete_prefix(prefix))
+        with traces.span("object delete", kind="client"):
+            return self._call(self._objects.delete_prefix(prefix))
 
     def close(self) -> None:
         """Close the object store and stop the thread; a later call would start a new one."""

@@ -5,6 +5,7 @@ import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
+from pathlib import Path
 
 from storage.errors import ConfigurationError
 
@@ -29,11 +30,12 @@ class TelemetrySettings:
     metrics_port: int | None = None
     metrics_host: str = "127.0.0.1"
     metrics_url: str | None = None  # where others reach it; by default http://METRICS_HOST:port
+    metrics_dir: Path | None = None  # which HTTP processes of one address share, to tell each other's numbers
 
 
 def from_env(env: Mapping[str, str], role: str) -> TelemetrySettings:
     """Read LOG_LEVEL (INFO), LOG_FORMAT (auto), JOB_LOGS (on), METRICS_PORT (none), METRICS_HOST (127.0.0.1),
-    METRICS_URL (none).
+    METRICS_URL (none), METRICS_DIR (none).
 
     Raises ConfigurationError with one line that names the variable.
     """
@@ -47,6 +49,7 @@ def from_env(env: Mapping[str, str], role: str) -> TelemetrySettings:
         metrics_port=_port(env.get("METRICS_PORT")),
         metrics_host=env.get("METRICS_HOST") or "127.0.0.1",
         metrics_url=env.get("METRICS_URL") or None,
+        metrics_dir=_folder(env.get("METRICS_DIR")),
     )
 
 
@@ -58,9 +61,17 @@ def _one_of(env: Mapping[str, str], name: str, default: str, known: tuple[str, .
     return found
 
 
-def _port(raw: str | None) -> int | None:
+def _folder(raw: str | None) -> Path | None:
     if not raw:
         return None
+    if not Path(raw).is_dir():
+        raise ConfigurationError(f"METRICS_DIR must be a folder that is there, not {raw[:200]!r}")
+    return Path(raw)
+
+
+def _port(raw: str | None) -> int | None:
+    if not raw or raw == "off":
+        return None
     if not raw.isascii() or not raw.isdigit() or int(raw) > 65_535:
-        raise ConfigurationError(f"METRICS_PORT must be a port from 0 (any free one) to 65535, not {raw!r}")
+        raise ConfigurationError(f"METRICS_PORT must be off or a port from 0 (any free one) to 65535, not {raw!r}")
     return int(raw)

@@ -1,10 +1,13 @@
 """Begins all that a process tells of itself; called once by each composition root, before anything is logged."""
 
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from storage.telemetry import failures, logs, serving, traces
 from storage.telemetry.settings import TelemetrySettings, from_env
+
+END_SECONDS = 1.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -16,8 +19,17 @@ class Telemetry:
 
     def close(self) -> None:
         """Send what still waits to be sent, for a moment at most."""
-        traces.close()
-        failures.close()
+        send_rest()
+        logs.end()
+
+
+def send_rest() -> None:
+    """Send the spans and errors that still wait, for END_SECONDS at most; log lines come last, see `logs.end`."""
+    threads = [threading.Thread(target=part.close, daemon=True) for part in (traces, failures) if part.is_on()]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(END_SECONDS)
 
 
 def start(role: str, env: Mapping[str, str]) -> Telemetry:

@@ -86,7 +86,7 @@ def test_queues_show_what_there_is_to_do(run: Run, api: Api) -> None:
 @pytest.mark.parametrize("option", [(), ("--by-priority",)])
 def test_without_the_scope_operate_queues_have_no_numbers(run: Run, api: Api, option: tuple[str, ...]) -> None:
     result = run("--key", api.key, "queues", *option)
-    assert (result.exit_code, result.stderr) == (0, "The numbers are for keys with the scope operate.\n")
+    assert (result.exit_code, result.stderr) == (0, "The numbers are for keys with the scope operate:read.\n")
     rows = [line.split() for line in result.stdout.splitlines()[1:]]
     assert rows == ([] if option else [[name, "running"] for name in ("images", "ai", "calls", "default")])
 
@@ -123,7 +123,8 @@ def test_what_is_refused_is_one_line(run: Run, api: Api) -> None:
     assert (wrong.exit_code, wrong.stdout) == (1, "")
     assert wrong.stderr.startswith("error: there is no such pool; there are: ")
     refused = run("--key", api.key, "pools")
-    assert (refused.exit_code, refused.stderr) == (1, "error: this API key lacks the scope operate (scope_missing)\n")
+    said = "error: this API key lacks the scope operate:read (scope_missing)\n"
+    assert (refused.exit_code, refused.stderr) == (1, said)
     assert "not the name of a pool" in run("pools", "../x").stderr
     for arguments in (("pools", "--limit", "3"), ("pools", "images", "--limit", "0")):
         assert run(*arguments).exit_code == 2

@@ -109,7 +109,7 @@ def test_without_the_scope_operate_no_number_is_seen(own_api: Api) -> None:
     assert all(document[number] is None for document in (one, *listed) for number in NUMBERS)
 
 
-@pytest.mark.parametrize("scope", ["operate", "jobs:write"])
+@pytest.mark.parametrize("scope", ["jobs:write"])
 def test_a_key_that_may_not_read_reads_no_queue(api: Api, scope: str) -> None:
     key = api.key(api.acme, scope)
     for path in ("/v1/queues", "/v1/queues/images"):

@@ -21,7 +21,7 @@ from tests.api.refusing import eventually
 from tests.documents import put_in
 
 ROOT = Path(__file__).parent.parent.parent
-HEAVY = ["celery", "kombu", "PIL", "pyvips", "pi_heif", "pypdfium2", "onnxruntime", "numpy", "redis"]
+HEAVY = ["celery", "kombu", "PIL", "pyvips", "pi_heif", "pypdfium2", "onnxruntime", "numpy"]
 
 
 def run(env: dict[str, str]) -> subprocess.CompletedProcess[str]:

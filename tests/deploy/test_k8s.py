@@ -20,6 +20,7 @@ from scheduler import pools, scaledobject
 from scheduler.errors import InvalidPool
 from scheduler.pools import Pool
 from tasks.names import KINDS, Kind, Queue
+from tests.deploy import monitors
 
 ROOT = Path(__file__).parent.parent.parent
 K8S = ROOT / "deploy" / "k8s"
@@ -76,6 +77,8 @@ def check(document: Mapping[str, Any]) -> None:
     """Refuse what is no manifest: ScaledObjects by our own reader, all else by Kubernetes' schema."""
     if document["kind"] == "ScaledObject":
         scaledobject.parse(document)
+    elif document["apiVersion"].startswith("monitoring."):
+        monitors.check(document)
     else:
         kubernetes_validate.validate(document, KUBERNETES, strict=True)
 

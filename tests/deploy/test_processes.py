@@ -23,7 +23,11 @@ def test_embedded_servers_win_over_what_else_the_caller_has_set(home: Path) -> N
         "HOME": "/",
     }
     leading = environment(Settings(home=home, environ=environ), EMBEDDED, PORTS)
-    assert leading == EMBEDDED | {"PUBLIC_URL": "http://127.0.0.1:12001", "SECRET_KEY": leading["SECRET_KEY"]}
+    assert leading == EMBEDDED | {
+        "PUBLIC_URL": "http://127.0.0.1:12001",
+        "FLOWER_URL": "http://127.0.0.1:12002",
+        "SECRET_KEY": leading["SECRET_KEY"],
+    }
     env = processes.parts(Settings(home=home, environ=environ), leading, PORTS, processes.EMBEDDED)[0].env
     assert not env.keys() & {"AWS_PROFILE", "AWS_SESSION_TOKEN", "DATABASE_REPLICA_URLS"}
     assert env["HOME"] == "/"

@@ -20,10 +20,13 @@ CheckIn = Mapping[str, Any]
 
 @dataclass(kw_only=True, slots=True)
 class Sentry:
-    """`got` are the check-ins in the order in which they came; with `hang` it answers when that is set."""
+    """`got` are the check-ins in the order in which they came, `events` the errors; with `hang` it answers when that is
+    set.
+    """
 
     dsn: str
     got: list[CheckIn] = field(default_factory=list)
+    events: list[Mapping[str, Any]] = field(default_factory=list)
     paths: set[str] = field(default_factory=set)
     hang: threading.Event | None = None
 
@@ -40,8 +43,9 @@ def sentry_server() -> Iterator[Sentry]:
                 body = gzip.decompress(body)
             _, *lines = body.splitlines()  # the envelope's header; then of each item a header and a payload
             for header, payload in zip(lines[::2], lines[1::2], strict=True):
-                if json.loads(header)["type"] == "check_in":
-                    state.got.append(json.loads(payload))
+                kind = json.loads(header)["type"]
+                if kind in ("check_in", "event"):
+                    (state.got if kind == "check_in" else state.events).append(json.loads(payload))
             state.paths.add(self.path)
             if state.hang is not None:
                 state.hang.wait(30)

@@ -5,11 +5,12 @@ from typing import Any
 import pytest
 
 from scheduler.checkins import monitor_config
-from scheduler.errors import ConfigurationError
-from scheduler.settings import SentrySettings, from_env
+from scheduler.settings import from_env
 from storage import schedules
 from storage.database import Database
+from storage.errors import ConfigurationError
 from storage.model import TenantId
+from storage.telemetry.failure_settings import SentrySettings
 from tasks.errors import InvalidDocument
 from tasks.schedules import parse
 from tests.scheduler.sentry_server import applied

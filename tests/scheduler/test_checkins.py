@@ -12,11 +12,11 @@ from contextlib import contextmanager
 import pytest
 
 from scheduler.checkins import CheckIns, id_of_job
-from scheduler.settings import SentrySettings
 from storage import schedules
 from storage.database import Database
 from storage.model import TenantId
 from storage.schedule_model import Origin, Overlap
+from storage.telemetry.failure_settings import SentrySettings
 from tasks import scheduling
 from tests.scheduler.sentry_server import Sentry, applied, sentry_server
 from tests.scheduler.timetable import Timetable

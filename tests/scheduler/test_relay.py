@@ -67,7 +67,7 @@ def test_a_queued_step_is_sent_once_with_ids_only(
     [message] = messages(broker)
     headers = message["headers"]
     assert (headers["task"], headers["id"]) == ("echo", job.steps[0].id)
-    assert headers["kwargsrepr"] == f"{{'job': '{job.id}'}}"
+    assert headers["kwargsrepr"] == f"{{'job': '{job.id}', 'tenant': '{tenant}'}}"
     assert headers["timelimit"] == [600, 540]
     assert (headers["eta"], headers["expires"]) == (None, None)
     assert "hello" not in json.dumps(message)

@@ -8,6 +8,7 @@ import pytest
 from storage import events, jobs, losses, runnable, steps
 from storage.database import Database, PlatformTx
 from storage.errors import LeaseLost
+from storage.listing import JobFilter, listed
 from storage.model import Claim, Job, JobState, Outcome, PublicError, StepState, TenantId
 from storage.tenants import ensure
 from tests.documents import CHAIN, ECHO, put_in, runnable_steps, take, taken
@@ -236,7 +237,7 @@ def test_another_tenant_sees_and_takes_nothing(database: Database, tenant: Tenan
         assert jobs.find(tx, job.id) is None
         assert jobs.is_terminal(tx, job.id) is None
         assert events.after(tx, job.id, 0) == []
-        assert jobs.page(tx, state=None, before=None, limit=10) == []
+        assert listed(tx, JobFilter(), before=None, limit=10)[0] == []
 
 
 def stranger_in(tx: PlatformTx) -> TenantId:

@@ -49,12 +49,49 @@ def test_unknown_and_revoked_keys_belong_to_nobody(database: Database, tenant: T
         assert tenants.who_has(tx, key) is None
 
 
+@pytest.mark.parametrize(
+    ("scopes", "granted"),
+    [
+        (["operate"], {"operate", "operate:read", "jobs:read"}),
+        (["operate:read", "jobs:write"], {"operate:read", "jobs:read", "jobs:write"}),
+        (["jobs:write"], {"jobs:write"}),
+        ([], set()),
+    ],
+)
+def test_scopes_imply_others(database: Database, tenant: TenantId, scopes: list[str], granted: set[str]) -> None:
+    with database.platform() as tx:
+        found = tenants.who_has(tx, tenants.create_key(tx, tenant, scopes))
+    assert found is not None
+    assert found.scopes == granted
+
+
+def test_a_key_is_found_by_its_id_until_it_is_revoked(database: Database, tenant: TenantId) -> None:
+    with database.platform() as tx:
+        key = tenants.create_key(tx, tenant, ["operate:read"])
+        [(key_id, *_)] = tenants.keys_of(tx, "acme")
+        found = tenants.key_of(tx, key_id)
+        assert found is not None
+        assert (found.principal, found.tenant_name, found.hint) == (tenants.who_has(tx, key), "acme", key[:7])
+        assert tenants.revoke_key(tx, key_id)
+        assert tenants.key_of(tx, key_id) is None
+
+
+def test_tenants_are_found_by_name(database: Database, tenant: TenantId) -> None:
+    with database.platform() as tx:
+        another = tenants.ensure(tx, "Another")
+        assert (tenants.find(tx, "acme"), tenants.find(tx, "ACME")) == (tenant, None)
+        assert tenants.all_of_them(tx) == [(another, "Another"), (tenant, "acme")]
+
+
 def test_a_tenant_is_made_once(database: Database) -> None:
     with database.platform() as tx:
         assert tenants.ensure(tx, "twice") == tenants.ensure(tx, "twice")
 
 
 def test_the_command_line_makes_lists_and_revokes_keys(database_url: str, database: Database) -> None:
+    watching = storage(database_url, "keys", "create", "--tenant", "ops", "--scope", "operate:read")
+    check = storage(database_url, "keys", "check", "--scopes", "jobs:read", MILLRACE_API_KEY=watching.stdout.strip())
+    assert (watching.returncode, check.returncode) == (0, 0)
     made = storage(database_url, "keys", "create", "--tenant", "acme", "--scopes", "jobs:write,jobs:read")
     key = made.stdout.strip()
     assert made.returncode == 0

@@ -37,8 +37,10 @@ def test_both_answer_the_same_to_any_history(limits: Limits, seed: int, broker_u
             permit, began = under_way.pop(dice.randrange(len(under_way)))
             went = dice.choices(tuple(Went), MOODS[mood])[0]
             seconds, after = ours.clock.now - began, dice.choice((None, None, 0.5, 3.0))
-            for calls in (ours, theirs):
-                calls.store.leave(permit, went, seconds=seconds, retry_after=after)
+            became, other_became = (
+                calls.store.leave(permit, went, seconds=seconds, retry_after=after) for calls in (ours, theirs)
+            )
+            assert became == other_became, f"step {number}"
             continue
         tenant, host = TenantId(f"ten_{dice.randrange(3)}"), f"host{dice.randrange(2)}.example:443"
         asked, hold = Permit(tenant=tenant, host=host, token=f"t{number}"), dice.choice((1.0, 30.0))

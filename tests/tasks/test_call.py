@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from storage import jobs
 from storage.keys import key_of_output
+from storage.listing import JobFilter, listed
 from storage.model import Job, Step, StepState, TenantId
 from tasks.process import Process
 from tests.sink import Answer, Sink
@@ -269,7 +269,7 @@ def test_a_url_is_called_as_it_was_given(process: Process, tenant: TenantId, hoo
     step = called(process, tenant, call(hook, url=hook.url + "?q=" + "é" * 690))
     assert step.state is StepState.SUCCEEDED, step.error
     with process.database.read(tenant) as tx:
-        assert jobs.page(tx, state=None, before=None, limit=1)
+        assert listed(tx, JobFilter(), before=None, limit=1)[0]
 
 
 def test_an_answer_that_is_no_text_is_not_kept_as_text(process: Process, tenant: TenantId, hook: Sink) -> None:

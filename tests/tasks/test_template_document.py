@@ -177,7 +177,7 @@ TOGETHER: dict[str, tuple[dict[str, Any], str]] = {
         },
         "repeats what 'a' repeats",
     ),
-    "a reserved name": ({"template": {"type": "string", "at": ["/say/message"]}}, "not 'template'"),
+    "a reserved name": ({"template": {"type": "string", "at": ["/say/message"]}}, "not 'template' or 'tenant'"),
     "no name": ({"A b": {"type": "string", "at": ["/say/message"]}}, "an override's name is"),
 }
 

@@ -8,6 +8,7 @@ from storage import jobs, uploads
 from storage.database import Database
 from storage.image_model import NewUpload, UploadId, new_upload_id
 from storage.keys import upload_key
+from storage.listing import JobFilter, listed
 from storage.model import Job, TenantId, new_job_id
 from storage.schedule_model import Outcome
 from storage.tenants import ensure
@@ -98,7 +99,7 @@ def test_so_is_one_that_a_step_names(database: Database, tenant: TenantId) -> No
     document: dict[str, Any] = {"input": {"upload": there}, "steps": {"a": marked(there), "b": marked(there, gone)}}
     assert refused(database, tenant, document) == ["/steps/b"]
     with database.read(tenant) as tx:
-        assert jobs.page(tx, state=None, before=None, limit=9) == []
+        assert listed(tx, JobFilter(), before=None, limit=9)[0] == []
     document["steps"]["b"] = marked(there)
     assert put(database, tenant, document).input is not None
 

@@ -1,0 +1,96 @@
+// Every view of the page: its path, its title, the scope that it needs, and where it stands in the navigation.
+
+export const views = [
+  {
+    path: "/",
+    title: "Start",
+    load: () => import("./home.js"),
+  },
+  {
+    path: "/new",
+    title: "New job",
+    load: () => import("./new_job.js"),
+    nav: { group: "Work", label: "New job", icon: "plus" },
+  },
+  {
+    path: "/jobs",
+    title: "Jobs",
+    load: () => import("./jobs.js"),
+    scope: "jobs:read",
+    nav: { group: "Work", label: "Jobs", icon: "jobs" },
+  },
+  {
+    path: "/jobs/:id",
+    title: "Job",
+    load: () => import("./job.js"),
+    scope: "jobs:read",
+  },
+  {
+    path: "/dead-letters",
+    title: "Dead letters",
+    load: () => import("./dead_letters.js"),
+    scope: "jobs:read",
+    nav: { group: "Work", label: "Dead letters", icon: "dead" },
+  },
+  {
+    path: "/schedules",
+    title: "Schedules",
+    load: () => import("./schedules.js"),
+    scope: "jobs:read",
+    nav: { group: "Work", label: "Schedules", icon: "clock" },
+  },
+  {
+    path: "/schedules/:id",
+    title: "Schedule",
+    load: () => import("./schedule.js"),
+    scope: "jobs:read",
+  },
+  {
+    path: "/webhooks",
+    title: "Webhooks",
+    load: () => import("./webhooks.js"),
+    scope: "jobs:read",
+    nav: { group: "Work", label: "Webhooks", icon: "hook" },
+  },
+  {
+    path: "/webhooks/:id",
+    title: "Webhook",
+    load: () => import("./webhook.js"),
+    scope: "jobs:read",
+  },
+  {
+    path: "/overview",
+    title: "Overview",
+    load: () => import("./overview.js"),
+    scope: "operate:read",
+    nav: { group: "Operate", label: "Overview", icon: "pulse" },
+  },
+  {
+    path: "/queues",
+    title: "Queues",
+    load: () => import("./queues.js"),
+    scope: "operate:read",
+    nav: { group: "Operate", label: "Queues", icon: "queue" },
+  },
+  {
+    path: "/pools",
+    title: "Pools",
+    load: () => import("./pools.js"),
+    scope: "operate:read",
+    nav: { group: "Operate", label: "Pools", icon: "pool" },
+  },
+  {
+    path: "/workers",
+    title: "Workers",
+    load: () => import("./workers.js"),
+    scope: "operate:read",
+    nav: { group: "Operate", label: "Workers", icon: "worker" },
+  },
+  {
+    path: "/audit",
+    title: "Audit log",
+    load: () => import("./audit.js"),
+    scope: "jobs:read",
+    nav: { group: "Work", label: "Audit log", icon: "audit" },
+  },
+];

@@ -1,0 +1,116 @@
+"""How the platform stands, besides its queues: what waits to be sent, what failed, which processes live.
+
+Each question costs at most what its bound says, however many rows there are: see `MOST` and `WINDOW_HALF`.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from storage.database import PlatformTx
+
+MOST = 20_000  # rows that are looked at for a number: at most 0.1 s; of more than that nobody is told
+MOST_HELD = 5_000  # steps that are looked at for breakers, those that go soonest
+WINDOW_HALF = 250  # hints: the relay keeps 500 per queue in the broker (scheduler.relay)
+DOWN = "the latest calls to "  # how a reason begins for which a step is held, see tasks.budget_rules
+
+# The relay is to blame for a step that was not sent only while the broker has room for it: behind a full window the
+# rest waits in the database on purpose. One look into ix_steps_to_publish for each queue and priority.
+_RELAY_LAG = """
+SELECT max(extract(epoch FROM clock_timestamp() - run_at))::float AS seconds FROM (
+  SELECT (
+    SELECT min(run_at) FROM steps
+    WHERE state = 'queued' AND published_at IS NULL AND steps.queue = asked.queue AND steps.priority = rank
+  ) AS run_at
+  FROM unnest(%(queues)s::text[]) AS asked (queue), unnest(%(ranks)s::smallint[]) AS rank
+  WHERE NOT EXISTS (SELECT FROM queues WHERE name = asked.queue AND paused_at IS NOT NULL)
+    AND (
+      SELECT count(*) FROM (
+        SELECT FROM steps
+        WHERE state = 'queued' AND published_at IS NOT NULL AND steps.queue = asked.queue LIMIT %(half)s
+      ) AS sent
+    ) < %(half)s
+  UNION ALL
+  SELECT min(run_at) FROM steps WHERE state IN ('scheduled', 'retrying') AND run_at <= now()
+) AS unsent
+"""
+
+# A step whose result met its stop_when has failed as its owner wished: that is no dead letter (see storage.replays).
+_DEAD = """
+SELECT kind, count(*) AS steps FROM (
+  SELECT tenant_id, job_id, kind FROM steps WHERE state = 'failed' LIMIT %(most)s
+) AS failed
+WHERE NOT EXISTS (
+  SELECT FROM jobs WHERE jobs.tenant_id = failed.tenant_id AND jobs.id = failed.job_id AND stop_as = 'failed'
+)
+GROUP BY kind ORDER BY kind
+"""
+
+# What waits for somebody who listens, or for an endpoint that is disabled, is not late.
+_DELIVERIES = """
+SELECT count(*) AS pending, extract(epoch FROM clock_timestamp() - min(happened_at))::float AS oldest_seconds
+FROM (SELECT tenant_id, endpoint_id, happened_at FROM deliveries WHERE state = 'pending' LIMIT %(most)s) AS d
+LEFT JOIN webhook_endpoints e ON e.tenant_id = d.tenant_id AND e.id = d.endpoint_id
+WHERE d.endpoint_id IS NULL OR (e.url IS NOT NULL AND e.disabled_at IS NULL)
+"""
+
+_FAILING = """
+SELECT count(*) AS endpoints FROM webhook_endpoints
+WHERE url IS NOT NULL AND disabled_at IS NULL AND failing_since IS NOT NULL
+"""
+
+_HOSTS_DOWN = """
+SELECT DISTINCT split_part(substr(held_for, length(%(down)s) + 1), ' ', 1) AS host FROM (
+  SELECT held_for FROM steps WHERE state IN ('scheduled', 'retrying') ORDER BY run_at LIMIT %(most)s
+) AS soonest
+WHERE starts_with(held_for, %(down)s) ORDER BY host
+"""
+
+_PROCESSES = """
+SELECT role, count(*) AS processes FROM processes WHERE seen_until > clock_timestamp() GROUP BY role
+UNION ALL
+SELECT 'worker', count(*) FROM workers WHERE seen_until > clock_timestamp()
+ORDER BY role
+"""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pending:
+    """Webhook deliveries that wait, at most MOST of them, and since when the oldest does; 0 if none."""
+
+    deliveries: int
+    oldest_seconds: float
+
+
+def relay_lag_seconds(tx: PlatformTx, queues: Iterable[str], ranks: Iterable[int]) -> float:
+    """Age of the oldest step that may run, is not paused and was not sent although its queue's window has room; or 0.
+
+    About 0.1 ms for each of the queues and ranks of priorities.
+    """
+    found = tx.sql(_RELAY_LAG, queues=list(queues), ranks=list(ranks), half=WINDOW_HALF).one()
+    return max(0.0, found.seconds or 0.0)
+
+
+def dead_letters(tx: PlatformTx) -> Mapping[str, int]:
+    """Steps that failed for good and are kept, by kind: of at most MOST that are looked at."""
+    return {row.kind: int(row.steps) for row in tx.sql(_DEAD, most=MOST)}
+
+
+def pending_deliveries(tx: PlatformTx) -> Pending:
+    """What webhooks have still to be told, of at most MOST that are looked at."""
+    row = tx.sql(_DELIVERIES, most=MOST).one()
+    return Pending(deliveries=int(row.pending), oldest_seconds=max(0.0, row.oldest_seconds or 0.0))
+
+
+def failing_endpoints(tx: PlatformTx) -> int:
+    """Webhook endpoints whose latest deliveries failed and that are not disabled; all endpoints are looked at."""
+    return int(tx.sql(_FAILING).one().endpoints)
+
+
+def hosts_down(tx: PlatformTx) -> Sequence[str]:
+    """The hosts ("name:port") that steps wait for because the latest calls to them failed, by MOST_HELD steps."""
+    return [row.host for row in tx.sql(_HOSTS_DOWN, down=DOWN, most=MOST_HELD)]
+
+
+def processes(tx: PlatformTx) -> Mapping[str, int]:
+    """How many processes live, by role; a worker counts once, however many slots it has."""
+    return {row.role: int(row.processes) for row in tx.sql(_PROCESSES)}
