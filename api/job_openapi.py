@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from api.image_openapi import UPLOAD_ID_PATTERN
-from storage.model import UniqueMode
+from storage.unique_model import UniqueMode
 from storage.webhook_model import ENDS, OF_JOBS
 from tasks.conditions import MAX_TEXT
 from tasks.document import MAX_DEADLINE_SECONDS, MAX_STOP_MESSAGE, MAX_TTL_SECONDS, MAX_UNIQUE_KEY

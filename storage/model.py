@@ -8,6 +8,7 @@ from typing import Any, NewType
 
 from storage.fingerprints import fingerprint, without_ids
 from storage.ids import is_id, new_id
+from storage.unique_model import Unique
 
 TenantId = NewType("TenantId", str)
 KeyId = NewType("KeyId", str)
@@ -101,23 +102,6 @@ class JobInput:
     content_type: str
     bytes: int
     sha256: str | None = None
-
-
-class UniqueMode(StrEnum):
-    """For how long a job keeps others with its key away."""
-
-    WHILE_QUEUED = "while_queued"  # until its first step starts
-    WHILE_ACTIVE = "while_active"  # until it ends
-    TTL = "ttl_seconds"  # from its acceptance on, however it goes
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Unique:
-    """The key that a job must not share; `ttl_seconds` for that mode only."""
-
-    key: str
-    mode: UniqueMode
-    ttl_seconds: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -4,7 +4,8 @@ from typing import Any
 
 from storage.database import PlatformTx, Tx
 from storage.errors import UniqueKeyTaken
-from storage.model import JobId, Unique, UniqueMode
+from storage.model import JobId
+from storage.unique_model import Unique, UniqueMode
 
 # Whoever comes second waits here for the first one's commit, and then sees its job: the row is locked either way.
 _TAKE = """

@@ -9,7 +9,8 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import to_json
 
-from storage.model import StopWhen, Unique, UniqueMode
+from storage.model import StopWhen
+from storage.unique_model import Unique, UniqueMode
 from tasks import conditions, relations
 from tasks.errors import Flaw, InvalidDocument
 from tasks.flaws import flaws_of, listed, nearest, unknown_fields

@@ -7,7 +7,8 @@ from typing import Any
 from pydantic import BaseModel
 
 from storage.image_model import UploadId
-from storage.model import Notify, StopWhen, Unique
+from storage.model import Notify, StopWhen
+from storage.unique_model import Unique
 from tasks.errors import Flaw, InvalidDocument
 from tasks.names import Kind, Priority
 from tasks.values import escape

@@ -1,6 +1,6 @@
-"""`python -m tests`: all tests, in four processes beside each other, with servers of their own. 0 if all pass.
+"""`python -m tests`: all tests, in five processes beside each other, with servers of their own. 0 if all pass.
 
-Most tests wait for something most of the time: on two cores four processes take less time than two.
+Most tests wait for something most of the time: on two cores five processes take less time than two.
 """
 
 import os
@@ -14,8 +14,8 @@ from typing import IO
 
 BESIDE = (
     ("tests/faults",),
+    ("tests/e2e", "tests/page", "tests/tracing"),
     (
-        "tests/e2e",
         "tests/deploy",
         "tests/vision",
         "tests/tasks/vision",

@@ -10,8 +10,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from storage import journal, queues, replays, retention, runnable, steps, stops
 from storage.database import Database, PlatformTx, Tx
-from storage.model import Claim, JobId, JobState, StepId, StepState, UniqueMode, new_job_id
+from storage.model import Claim, JobId, JobState, StepId, StepState, new_job_id
 from storage.tenants import ensure
+from storage.unique_model import UniqueMode
 from tasks.document import parse
 from tasks.submit import submit
 from tests.storage import model_of_steps as model

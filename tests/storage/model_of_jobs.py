@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from storage.errors import LeaseLost
-from storage.model import Claim, JobId, JobState, Json, Outcome, StepState, UniqueMode
+from storage.model import Claim, JobId, JobState, Json, Outcome, StepState
+from storage.unique_model import UniqueMode
 
 ENDED = frozenset({StepState.SUCCEEDED, StepState.FAILED, StepState.CANCELED, StepState.EXPIRED})
 

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from storage.errors import JobEnded, JobNotEnded, JobStopping, NothingToRetry, UniqueKeyTaken
-from storage.model import Claim, JobId, JobState, Json, Outcome, StepState, UniqueMode
+from storage.model import Claim, JobId, JobState, Json, Outcome, StepState
+from storage.unique_model import UniqueMode
 from tests.storage.model_of_jobs import ENDED, ModelJob, ModelStep, World
 
 MAX_LOSSES = 3

@@ -61,8 +61,9 @@ def keeping(written: Written, database: Database) -> None:
 
 
 def kept(database: Database, tenant: TenantId, job: Job) -> list[KeptLine]:
+    """All but the line with which it was accepted."""
     with database.read(tenant) as tx:
-        return list(job_logs.page(tx, job.id, 0, 2000))
+        return [line for line in job_logs.page(tx, job.id, 0, 2000) if line.event != "job.accepted"]
 
 
 def about(tenant: TenantId, job: Job) -> contextlib.AbstractContextManager[object]:

@@ -47,8 +47,8 @@ function Priorities({ queues, loading }) {
     number("waiting", "Waiting", (load) => load.waiting),
     number("later", "Later", (load) => load.scheduled + load.retrying),
     { name: "oldest", label: "Oldest", align: "end", width: "92px", cell: (row) => html`<${Duration} seconds=${row.load.oldest_runnable_seconds} />` },
-    { name: "in", label: "In per s", align: "end", width: "92px", cell: (row) => html`<${Rate} of=${row.load.arrivals_per_second["1m"]} />` },
-    { name: "out", label: "Out per s", align: "end", width: "92px", cell: (row) => html`<${Rate} of=${row.load.completions_per_second["1m"]} />` },
+    { name: "in", label: "In", align: "end", width: "92px", cell: (row) => html`<${Rate} of=${row.load.arrivals_per_second["1m"]} />` },
+    { name: "out", label: "Out", align: "end", width: "92px", cell: (row) => html`<${Rate} of=${row.load.completions_per_second["1m"]} />` },
   ];
   return html`
     <${Panel} title="By priority" flush>

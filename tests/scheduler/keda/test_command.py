@@ -1,8 +1,8 @@
 """The process: its options, that it boots without a database, and that it answers with the numbers of one."""
 
 import contextlib
+import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -51,8 +51,8 @@ def _booted(log: Path, *options: str, **env: str) -> Iterator[tuple["subprocess.
 
 def _ready(log: Path, process: "subprocess.Popen[bytes]") -> dict[str, str] | None:
     assert process.poll() is None, log.read_text()
-    found = re.search(r"keda\.ready (.*)", log.read_text())
-    return dict(word.split("=") for word in found[1].split()) if found else None
+    said = [json.loads(line) for line in log.read_text().splitlines(keepends=True) if line.endswith("}\n")]
+    return next((line for line in said if line["event"] == "keda.ready"), None)
 
 
 def test_without_a_database_it_boots_gives_the_reason_and_ends_when_told(tmp_path: Path) -> None:
