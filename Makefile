@@ -25,7 +25,8 @@ up: $(VENV)/.installed ## start everything and keep it until Ctrl-C
 down: $(VENV)/.installed ## stop what a killed `make up` left running
 	@$(BIN)/python -m deploy.local down
 
-test: check pytest ## lint, types, import contracts, tests
+test: $(VENV)/.installed-dev $(VERIFIER) $(AXE) ## lint, types, import contracts, tests
+	@$(MAKE) --no-print-directory -j2 check pytest
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

@@ -13,8 +13,7 @@ from api.auth import Reader, may_watch
 from api.errors import not_found
 from api.jobs import checked_id
 from api.service import Service, Serving
-from storage import job_logs
-from storage.ending import state_of
+from storage import job_logs, jobs
 from storage.job_logs import KeptLine
 from storage.model import JobId, Json, Principal
 from tasks.job_document import Document
@@ -95,7 +94,7 @@ def _page(
 ) -> list[KeptLine] | None:
     """None if the caller has no such job."""
     with service.database.read(caller.tenant_id) as tx:
-        if state_of(tx, job_id) is None:
+        if jobs.is_terminal(tx, job_id) is None:
             return None
         return list(job_logs.page(tx, job_id, after, limit, least=level.value))
 

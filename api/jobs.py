@@ -17,10 +17,8 @@ from api.schemas import JobPage
 from api.service import Service, Serving
 from api.uploads import Intake
 from storage import jobs, listing
-from storage.ending import state_of
 from storage.listing import JobFilter
 from storage.model import (
-    TERMINAL_JOB_STATES,
     Job,
     JobId,
     JobState,
@@ -184,8 +182,7 @@ async def _ended(service: Service, caller: Principal, job_id: JobId, seconds: fl
 
 def _is_open(service: Service, caller: Principal, job_id: JobId) -> bool:
     with service.database.read(caller.tenant_id) as tx:
-        state = state_of(tx, job_id)
-    return state is not None and state not in TERMINAL_JOB_STATES
+        return jobs.is_terminal(tx, job_id) is False
 
 
 def _preferred_wait(prefer: str | None) -> float | None:

@@ -63,13 +63,6 @@ WHERE tenant_id = %(tenant)s AND job_id = %(job)s AND jsonb_typeof(result) = 'ob
 """
 
 
-def state_of(tx: Tx, job_id: JobId) -> JobState | None:
-    """The job's state alone; None if the tenant has no such job."""
-    found = tx.sql("SELECT state FROM jobs WHERE tenant_id = %(tenant)s AND id = %(job)s", job=job_id)
-    state = found.scalar_one_or_none()
-    return None if state is None else JobState(state)
-
-
 def lock_job(tx: Tx, job_id: JobId) -> Any:
     """Lock the job's row and return it (state, input, stop_as, trace, finished, overdue), or None if there is none."""
     return tx.sql(_LOCK_JOB, job=job_id).one_or_none()

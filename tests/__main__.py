@@ -14,7 +14,15 @@ from typing import IO
 
 BESIDE = (
     ("tests/faults",),
-    ("tests/e2e", "tests/page", "tests/tracing"),
+    (
+        "tests/e2e",
+        "tests/page",
+        "tests/tracing",
+        "tests/webhooks",
+        "tests/tasks/test_worker.py",
+        "tests/tasks/test_worker_limits.py",
+        "tests/contracts",
+    ),
     (
         "tests/deploy",
         "tests/vision",
@@ -22,9 +30,8 @@ BESIDE = (
         "tests/tasks/test_ai_worker.py",
         "tests/scheduler/simulation",
         "tests/storage",
-        "tests/contracts",
     ),
-    ("tests/api", "tests/webhooks", "tests/tasks/test_worker.py", "tests/tasks/test_worker_limits.py"),
+    ("tests/api",),
 )
 PYTEST = (sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--durations=12")
 # The hundreds of processes that tests start would each compile our code anew, where no bytecode may be written.

@@ -9,10 +9,12 @@ T = TypeVar("T")
 
 def until(look: Callable[[], T | None], *, seconds: float = 15) -> T:
     """Look again and again until there is something true to see, and return it; fails after `seconds`."""
-    deadline = time.monotonic() + seconds
+    began = time.monotonic()
     while True:
         found = look()
         if found:
             return found
-        assert time.monotonic() < deadline, f"still {found!r} after {seconds} s"
-        time.sleep(0.01)
+        waited = time.monotonic() - began
+        assert waited < seconds, f"still {found!r} after {seconds} s"
+        # Ever less often: to look costs those beside us, whom we wait for.
+        time.sleep(min(max(waited / 10, 0.01), 0.1))

@@ -26,7 +26,7 @@ export function address(path, query = null) {
     if (value !== null && value !== undefined && value !== "") at.searchParams.set(name, value);
   }
   if (connection.acting && OF_A_TENANT.test(path)) at.searchParams.set("tenant", connection.acting);
-  return at.pathname + at.search;
+  return at.pathname.replace(/^\/+/, "/") + at.search; // two slashes would name another host
 }
 
 /** The address here of a link that stands in one of the API's documents, whatever host it names. */

@@ -2,6 +2,7 @@
 
 import contextlib
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -36,8 +37,9 @@ def leaving_nothing(api: Api) -> Iterator[None]:
 def eventually(is_so: Callable[[], bool], what: str) -> None:
     """Wait until it is so; for what no signal tells."""
     pause = threading.Event()
-    for _ in range(int(PATIENCE_SECONDS / 0.01)):
+    began = time.monotonic()
+    while (waited := time.monotonic() - began) < PATIENCE_SECONDS:
         if is_so():
             return
-        pause.wait(0.01)
+        pause.wait(min(max(waited / 10, 0.01), 0.1))
     raise AssertionError(f"after {PATIENCE_SECONDS:g} s still not: {what}")

@@ -1,7 +1,7 @@
 """Leases, retries and times go by the database's clock, whatever the worker's own says."""
 
 import os
-from datetime import timedelta
+from datetime import UTC, timedelta
 from pathlib import Path
 
 import psutil
@@ -50,7 +50,7 @@ def test_a_worker_two_hours_off_works_as_any_other(stack: Stack, tmp_path: Path)
 
 def worker_is_off(stack: Stack, offset: str) -> bool:
     """Whether its log, which goes by its own clock, is two hours off."""
-    hour = (stack.now().astimezone() + timedelta(hours=int(offset[:2]))).strftime("%Y-%m-%d %H:")
+    hour = (stack.now().astimezone(UTC) + timedelta(hours=int(offset[:2]))).strftime('"at": "%Y-%m-%dT%H:')
     return hour in stack.log("second")
 
 
