@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
+from functools import partial
 
 from anyio import CapacityLimiter, to_thread
 from fastapi import FastAPI, Request
@@ -68,66 +69,32 @@ even if a worker, the broker or this process dies on the way.
 Errors are `application/problem+json` with a stable `code`, and `errors` that point at each flaw.
 """
 
+# In this order requests are matched: `flow` stands before `queues`, of which none is named so.
+NOUNS = (
+    *(sessions, audit, tenants, workers, flow),
+    *(jobs, endings, events, outputs, job_file, similar, schedule_runs, schedules, listen, webhooks, deliveries),
+    *(templates, uploaded, image_keys, images, secrets, deadletters, queues, pools, metrics, health),
+    *(scrape_targets, overview, job_logs, front),
+)
+
 
 def create_app(settings: ApiSettings, telemetry: Telemetry | None = None) -> FastAPI:
     """The application; connections are opened when it starts and closed when it stops.
 
     A process that has begun its `telemetry` is told among those that live.
     """
-
-    @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        database = Database(settings.database)
-        objects = open_objects(settings.objects)
-        logs.keep(lambda: database)
-        hub = Hub(database)
-        hub.start()
-        app.state.searches = similar.Searches(
-            database=database, folder=settings.cache_dir, most=settings.similar_max_pictures
-        )
-        app.state.service = Service(
-            settings=settings,
-            database=database,
-            objects=objects,
-            hub=hub,
-            limiter=CapacityLimiter(settings.database.pool_size),
-            sessions=_sessions(settings),
-        )
-        app.state.lookout = Lookout(app.state.service)
-        living = ExitStack()
-        if telemetry is not None:
-            living.enter_context(telling(database, telemetry))
-        yield
-        app.state.lookout.close()
-        await app.state.service.finish(seconds=STOP_SECONDS)
-        hub.close()
-        if app.state.service.sessions is not None:
-            await app.state.service.sessions.close()
-        await objects.close()
-        await to_thread.run_sync(living.close)
-        await to_thread.run_sync(send_rest)
-        await to_thread.run_sync(logs.end)
-        database.close()
-
     app = FastAPIOffline(
         title="Millrace",
         summary="Uploads in, work out.",
         description=DESCRIPTION,
         version="1",
-        lifespan=lifespan,
+        lifespan=partial(_running, settings=settings, telemetry=telemetry),
         redoc_url=None,
         strict_content_type=False,
         redirect_slashes=False,
     )
-    for noun in (sessions, audit, tenants, workers, flow):  # the last before queues, of which none is named `flow`
+    for noun in NOUNS:
         app.include_router(noun.router)
-    nouns = (jobs, endings, events, outputs, job_file, similar, schedule_runs, schedules, listen, webhooks, deliveries)
-    for noun in (*nouns, templates, uploaded, image_keys, images, secrets, deadletters, queues, pools, metrics, health):
-        app.include_router(noun.router)
-    app.include_router(scrape_targets.router)
-    app.include_router(overview.router)
-    app.include_router(job_logs.router)
-    app.include_router(front.router)
     app.add_middleware(unstored)
     app.add_middleware(minded, idle_seconds=settings.body_idle_seconds)
     app.add_middleware(watched)
@@ -135,6 +102,42 @@ def create_app(settings: ApiSettings, telemetry: Telemetry | None = None) -> Fas
     app.add_exception_handler(RequestValidationError, _invalid)
     openapi.install(app)
     return app
+
+
+@asynccontextmanager
+async def _running(app: FastAPI, settings: ApiSettings, telemetry: Telemetry | None) -> AsyncIterator[None]:
+    """Open what the routers stand on, and close it in the other order when the process stops."""
+    database = Database(settings.database)
+    objects = open_objects(settings.objects)
+    logs.keep(lambda: database)
+    hub = Hub(database)
+    hub.start()
+    app.state.searches = similar.Searches(
+        database=database, folder=settings.cache_dir, most=settings.similar_max_pictures
+    )
+    app.state.service = Service(
+        settings=settings,
+        database=database,
+        objects=objects,
+        hub=hub,
+        limiter=CapacityLimiter(settings.database.pool_size),
+        sessions=_sessions(settings),
+    )
+    app.state.lookout = Lookout(app.state.service)
+    living = ExitStack()
+    if telemetry is not None:
+        living.enter_context(telling(database, telemetry))
+    yield
+    app.state.lookout.close()
+    await app.state.service.finish(seconds=STOP_SECONDS)
+    hub.close()
+    if app.state.service.sessions is not None:
+        await app.state.service.sessions.close()
+    await objects.close()
+    await to_thread.run_sync(living.close)
+    await to_thread.run_sync(send_rest)
+    await to_thread.run_sync(logs.end)
+    database.close()
 
 
 def _sessions(settings: ApiSettings) -> Sessions | None:
