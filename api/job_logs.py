@@ -10,15 +10,13 @@ from pydantic import Field
 
 from api import openapi
 from api.auth import Reader, may_watch
-from api.errors import not_found
+from api.errors import Refused, not_found
 from api.jobs import checked_id
 from api.service import Service, Serving
-from storage import job_logs, jobs
-from storage.job_logs import KeptLine
+from storage import job_log_pages, job_logs, jobs
+from storage.job_log_pages import Cursor, LogLine
 from storage.model import JobId, Json, Principal
 from tasks.job_document import Document
-
-MOST_AFTER = 2**63 - 1
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
@@ -43,10 +41,13 @@ class LineErrorDocument(Document):
 class JobLineDocument(Document):
     """A line about the job. `message` says the same as `event` and `fields`, in one text."""
 
-    id: Annotated[int, Field(description="grows from line to line")]
+    id: Annotated[str, Field(description="of this line, within the job's log")]
     at: datetime
     level: Level
-    process: Annotated[str, Field(description="which logged it: its role, its host, its number there")]
+    process: Annotated[
+        str | None,
+        Field(description="which logged it: its role, host and number there; of an event the worker, for operators"),
+    ]
     step: Annotated[str | None, Field(description="the step's name")]
     attempt: int | None
     event: str
@@ -59,7 +60,7 @@ class JobLogPage(Document):
     """Lines in the order of their times; whoever asks again with `next_after` gets what has come since."""
 
     data: list[JobLineDocument]
-    next_after: int
+    next_after: str
 
 
 @router.get(
@@ -72,41 +73,46 @@ async def show(
     job_id: str,
     service: Serving,
     caller: Reader,
-    after: Annotated[int, Query(ge=0, le=MOST_AFTER, description="`next_after` of the page before")] = 0,
+    after: Annotated[
+        str, Query(description="`next_after` of the page before", json_schema_extra={"pattern": job_log_pages.CURSOR})
+    ] = "0.0",
     limit: Annotated[int, Query(ge=1, le=job_logs.MOST_LINES)] = 200,
     level: Annotated[Level, Query(description="only lines that are at least as grave")] = Level.INFO,
 ) -> Response:
-    """What the API, the scheduler and the workers logged about the job, at most 1,000 lines.
+    """The job's events but for progress, and at most 1,000 other lines that processes logged about it.
 
     A line is there within a second. What only concerns the platform, such as the words of its
     errors, is for operators.
     """
-    found = await service.blocking(_page, service, caller, checked_id(job_id), after, limit, level)
-    if found is None:
+    start = job_log_pages.cursor(after)
+    if start is None:
+        raise Refused(422, "cursor_invalid", "'after' must be the next_after of an earlier page")
+    page = await service.blocking(_page, service, caller, checked_id(job_id), start, limit, level)
+    if page is None:
         raise not_found("job")
-    shown = [_document(line, whole=may_watch(caller)) for line in sorted(found, key=lambda line: (line.at, line.id))]
-    page = JobLogPage(data=shown, next_after=max((line.id for line in found), default=after))
     return Response(page.model_dump_json(), media_type="application/json")
 
 
 def _page(
-    service: Service, caller: Principal, job_id: JobId, after: int, limit: int, level: Level
-) -> list[KeptLine] | None:
+    service: Service, caller: Principal, job_id: JobId, after: Cursor, limit: int, level: Level
+) -> JobLogPage | None:
     """None if the caller has no such job."""
     with service.database.read(caller.tenant_id) as tx:
         if jobs.is_terminal(tx, job_id) is None:
             return None
-        return list(job_logs.page(tx, job_id, after, limit, least=level.value))
+        found, reached = job_log_pages.page(tx, job_id, after, limit, least=level.value)
+    whole = may_watch(caller)
+    return JobLogPage(data=[_document(line, whole=whole) for line in found], next_after=str(reached))
 
 
-def _document(line: KeptLine, *, whole: bool) -> JobLineDocument:
+def _document(line: LogLine, *, whole: bool) -> JobLineDocument:
     fields = {name: value for name, value in line.fields.items() if whole or name not in line.private}
     said = [line.event, line.text, *(f"{name}={value}" for name, value in fields.items())]
     return JobLineDocument(
         id=line.id,
         at=line.at,
         level=Level(line.level),
-        process=line.process,
+        process=line.process if whole or not line.is_event else None,
         step=line.step,
         attempt=line.attempt,
         event=line.event,

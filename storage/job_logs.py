@@ -1,13 +1,12 @@
-"""Log lines that are kept with the job that they are about; they go when it goes."""
+"""Log lines that are kept with the job that they are about; they go when it goes. Read by storage.job_log_pages."""
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
-from storage.database import Database, PlatformTx, Tx
+from storage.database import Database
 from storage.errors import NotStorable
 from storage.model import JobId, StepId, TenantId
 
@@ -45,15 +44,6 @@ WHERE r.kept + g.nth <= %(most)s
 ORDER BY g.tenant, g.job, g.place
 """
 
-_PAGE = """
-SELECT l.id, l.at, l.level, l.process, l.step_id, s.name AS step, l.attempt, l.event, l.fields
-FROM job_logs l
-LEFT JOIN steps s ON s.tenant_id = l.tenant_id AND s.id = l.step_id
-WHERE l.tenant_id = %(tenant)s AND l.job_id = %(job)s AND l.id > %(after)s
-  AND (%(levels)s::text[] IS NULL OR l.level = ANY(%(levels)s::text[]))
-ORDER BY l.id LIMIT %(limit)s
-"""
-
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _PERHAPS_UNSTORABLE = re.compile(r"\\u0000|\\ud[89a-f]")  # as JSON has them
 
@@ -82,23 +72,6 @@ class JobLine:
     private: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class KeptLine:
-    """A line as it is kept; `id` grows from line to line, `step` is the step's name."""
-
-    id: int
-    at: datetime
-    level: str
-    process: str
-    step: str | None
-    attempt: int | None
-    event: str
-    text: str
-    fields: Mapping[str, Any]
-    error: Mapping[str, str] | None
-    private: frozenset[str]
-
-
 def write(database: Database, lines: Iterable[JobLine]) -> int:
     """Keep the lines whose jobs are there and have room; returns how many could not be stored.
 
@@ -116,12 +89,6 @@ def write(database: Database, lines: Iterable[JobLine]) -> int:
                 refused += 1
         return refused
     return 0
-
-
-def page(tx: Tx | PlatformTx, job_id: JobId, after: int, limit: int, *, least: str = LEVELS[0]) -> Sequence[KeptLine]:
-    """At most `limit` lines of the tenant's job that came after line number `after`, of level `least` or above."""
-    levels = None if least == LEVELS[0] else list(LEVELS[LEVELS.index(least) :])
-    return [_kept(row) for row in tx.sql(_PAGE, job=job_id, after=after, limit=limit, levels=levels)]
 
 
 def _insert(database: Database, documents: list[dict[str, Any]]) -> None:
@@ -145,24 +112,6 @@ def _document(line: JobLine) -> dict[str, Any]:
         "event": line.event,
         "fields": {**line.fields, **{name: value for name, value in hidden.items() if value}},
     }
-
-
-def _kept(row: Any) -> KeptLine:
-    fields = dict(row.fields)
-    text, error, private = fields.pop(MESSAGE, ""), fields.pop(ERROR, None), fields.pop(PRIVATE, ())
-    return KeptLine(
-        id=row.id,
-        at=row.at,
-        level=row.level,
-        process=row.process,
-        step=row.step,
-        attempt=row.attempt,
-        event=row.event,
-        text=text,
-        fields=fields,
-        error=error,
-        private=frozenset(private),
-    )
 
 
 def _storable(value: Any) -> Any:

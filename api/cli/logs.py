@@ -45,11 +45,11 @@ COMMANDS = (logs,)
 
 
 def _shown(line: LogLine) -> Text:
-    step = "" if line.step is None else f"{line.step}#{line.attempt} "
+    step = "" if line.step is None else f"{line.step} " if line.attempt is None else f"{line.step}#{line.attempt} "
     text = Text(f"{line.at.astimezone():%H:%M:%S.%f}"[:-3], style="dim")
     text.append(f" {line.level:<8} ", style=LEVELS.get(line.level, ""))
     text.append(printable(step), style="cyan").append(printable(line.message))
-    text.append(f"  {printable(line.process)}", style="dim")
+    text.append(f"  {printable(line.process)}" if line.process else "", style="dim")
     if line.error is not None:
         text.append("\n" + "\n".join(map(printable, str(line.error["stack"]).rstrip().splitlines())))
     return text

@@ -22,10 +22,10 @@ class LogLine:
     `error` has type, message and stack, where the key has the scope `operate:read`.
     """
 
-    id: int
+    id: str
     at: datetime
     level: str
-    process: str
+    process: str | None
     step: str | None
     attempt: int | None
     event: str
@@ -37,7 +37,7 @@ class LogLine:
 
 def lines(connection: Connection, path: str, level: str) -> Iterator[LogLine]:
     """The lines that are there. Raises ApiError, ConnectionFailed, MillraceError."""
-    after = 0
+    after = ""
     while True:
         found, after = _page(connection, path, level, after)
         yield from found
@@ -50,19 +50,24 @@ def follow(connection: Connection, path: str, level: str, is_over: Callable[[], 
 
     `is_over` waits for about a second and says whether it has ended.
     """
-    after, end = 0, float("inf")
-    lately: deque[tuple[int, float]] = deque()  # lines that were seen, and when
+    after, end = "", float("inf")
+    reached: deque[tuple[str, float]] = deque()  # where pages ended, and when
+    seen: dict[str, float] = {}  # lines, and when
     while True:
-        found, _ = _page(connection, path, level, after)
-        seen, now = {number for number, _ in lately}, time.monotonic()
+        found, following = _page(connection, path, level, after)
+        now = time.monotonic()
         for line in found:
             if line.id not in seen:
-                lately.append((line.id, now))
                 yield line
-        while lately and (now - lately[0][1] > OVERLAP_SECONDS or len(lately) > PAGE / 2):
-            after = max(after, lately.popleft()[0])
+            seen[line.id] = now
+        seen = {line: at for line, at in seen.items() if now - at < 2 * OVERLAP_SECONDS}
         if len(found) == PAGE:
+            after = following
+            reached.clear()
             continue
+        reached.append((following, now))
+        while now - reached[0][1] > OVERLAP_SECONDS:
+            after = reached.popleft()[0]
         if now > end:
             return
         if end < float("inf"):
@@ -71,8 +76,8 @@ def follow(connection: Connection, path: str, level: str, is_over: Callable[[], 
             end = time.monotonic() + AFTER_END_SECONDS
 
 
-def _page(connection: Connection, path: str, level: str, after: int) -> tuple[list[LogLine], int]:
-    asked = {"after": str(after), "limit": str(PAGE), "level": level}
+def _page(connection: Connection, path: str, level: str, after: str) -> tuple[list[LogLine], str]:
+    asked = {"limit": str(PAGE), "level": level, **({"after": after} if after else {})}
     return understood(lambda it: ([_line(one) for one in it["data"]], it["next_after"]), connection.get(path, asked))
 
 

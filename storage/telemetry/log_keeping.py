@@ -33,6 +33,8 @@ END_SECONDS = 1.0
 PAUSES = (0.5, 1.0, 2.0, 5.0)  # while the database is away
 TELL_SECONDS = 60.0  # between two words about what was dropped
 
+# What the events of a job say, which are its log as well (storage.job_log_pages).
+_SAID_BY_EVENTS = frozenset({"job.accepted", "step.started", "step.ended"})
 _IDS = frozenset({"tenant", "job", "step", "attempt"})
 
 
@@ -72,7 +74,7 @@ def end(seconds: float = END_SECONDS) -> None:
 
 def offer(line: Line, process: str) -> None:
     """Keep the line if it is about a job: in the form of an event, or a warning at least. Returns at once."""
-    if not _here or line.level == "debug" or (line.logger and line.level == "info"):
+    if not _here or line.event in _SAID_BY_EVENTS or line.level == "debug" or (line.logger and line.level == "info"):
         return
     if not isinstance(line.fields.get("tenant"), str) or not isinstance(line.fields.get("job"), str):
         return

@@ -19,7 +19,6 @@ from storage.model import Job
 from storage.tenants import create_key, ensure
 from tests.api.started import Api, started_api
 from tests.documents import put_in
-from tests.waiting import until
 
 ECHO = {"steps": {"say": {"kind": "echo"}}}
 LINE = {"at": "2026-01-02T03:04:05.678Z", "level": "info", "process": "worker@here/7", "fields": {}}
@@ -56,14 +55,13 @@ def keep(api: Api, job: Job, *events: str, **changes: Any) -> None:
 def test_a_job_that_is_accepted_says_by_which_request(api: Api, client: Millrace) -> None:
     headers = {"Authorization": f"Bearer {api.key}", "X-Request-Id": "request-of-the-test"}
     job_id = httpx2.post(f"{api.url}/v1/jobs", json=ECHO, headers=headers).json()["id"]
-    (line,) = until(lambda: list(client.logs(job_id)))
-    assert (line.event, line.level, line.step, line.attempt) == ("job.accepted", "info", None, None)
-    assert line.fields == {"request": "request-of-the-test", "steps": 1}
-    assert line.process.startswith("api@")
+    (line,) = client.logs(job_id)
+    assert (line.event, line.level, line.step, line.attempt) == ("job.queued", "info", None, None)
+    assert (line.fields, line.process) == ({"request": "request-of-the-test"}, None)
     with api.database.platform_read() as tx:
         row = tx.sql("SELECT request_id FROM jobs WHERE id = %(job)s", job=job_id).one()
     assert row.request_id == "request-of-the-test"
-    assert line.message == f"job.accepted {' '.join(f'{name}={value}' for name, value in line.fields.items())}"
+    assert line.message == f"job.queued {' '.join(f'{name}={value}' for name, value in line.fields.items())}"
 
 
 def test_pages_are_in_the_order_of_time_and_go_on_where_they_ended(api: Api) -> None:
@@ -71,7 +69,7 @@ def test_pages_are_in_the_order_of_time_and_go_on_where_they_ended(api: Api) -> 
     keep(api, job, "second.one", at="2026-01-02T00:00:02Z")
     keep(api, job, "first.one", at="2026-01-02T00:00:01Z")
     page = ask(api, job.id).json()
-    assert [line["event"] for line in page["data"]] == ["first.one", "second.one"]
+    assert [line["event"] for line in page["data"]] == ["first.one", "second.one", "job.queued"]
     assert ask(api, job.id, after=page["next_after"]).json() == {"data": [], "next_after": page["next_after"]}
     keep(api, job, "third.one", step_id=job.steps[0].id, attempt=2)
     (line,) = ask(api, job.id, after=page["next_after"], limit=1).json()["data"]
@@ -95,20 +93,27 @@ def test_nobody_sees_the_log_of_another_tenants_job(api: Api) -> None:
         assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
 
 
-@pytest.mark.parametrize("params", [{"after": -1}, {"after": 2**63}, {"limit": 0}, {"limit": 1001}, {"level": "loud"}])
+@pytest.mark.parametrize("params", [{"limit": 0}, {"limit": 1001}, {"level": "loud"}])
 def test_what_makes_no_sense_is_refused(api: Api, params: dict[str, Any]) -> None:
     job = put_in(api.database, api.tenant_id)
     answer = ask(api, job.id, **params)
     assert (answer.status_code, answer.json()["code"]) == (422, "invalid_parameter")
 
 
+@pytest.mark.parametrize("after", ["-1", "7", "1.2.3", f"{10**9}.0", "e1", "\u0661.\u0661"])
+def test_a_place_that_no_page_named_is_refused(api: Api, after: str) -> None:
+    job = put_in(api.database, api.tenant_id)
+    answer = ask(api, job.id, after=after)
+    assert (answer.status_code, answer.json()["code"]) == (422, "cursor_invalid")
+
+
 def test_the_words_of_the_platforms_own_errors_are_for_operators(api: Api) -> None:
     job = put_in(api.database, api.tenant_id)
     error = {"type": "OSError", "message": "10.0.0.7 is away", "stack": "Traceback …"}
     keep(api, job, "a.b", fields={"reason": "10.0.0.7 is away", "n": 1}, private=frozenset({"reason"}), error=error)
-    (theirs,) = ask(api, job.id).json()["data"]
+    theirs, _ = ask(api, job.id).json()["data"]
     assert (theirs["fields"], theirs["message"], theirs["error"]) == ({"n": 1}, "a.b n=1", None)
-    (ours,) = ask(api, job.id, api.another_key("jobs:read", "operate")).json()["data"]
+    ours, _ = ask(api, job.id, api.another_key("jobs:read", "operate")).json()["data"]
     assert (ours["fields"], ours["error"]) == ({"n": 1, "reason": "10.0.0.7 is away"}, error)
 
 
@@ -121,18 +126,24 @@ def test_whoever_follows_gets_every_line_once_until_the_job_has_ended(api: Api, 
     api.succeed(job.id)
     keep(api, job, "at.its_end")
     thread.join(30)
-    assert [line.event for line in got] == [*(f"early.no{n}" for n in range(450)), "while.it_runs", "at.its_end"]
+    events = {"job.queued", "job.running", "step.running", "step.succeeded", "job.succeeded"}
+    assert [line.event for line in got if line.event not in events] == [
+        *(f"early.no{n}" for n in range(450)),
+        *("while.it_runs", "at.its_end"),
+    ]
+    assert {line.event for line in got} > events
+    assert len(got) == 452 + len(events)
 
 
 def test_the_command_prints_the_lines_and_says_what_is_wrong(api: Api, run: Callable[..., Result]) -> None:
     job = put_in(api.database, api.tenant_id)
-    assert run("logs", job.id).stderr == "Nothing was logged about it.\n"
+    assert run("logs", job.id, "--level", "warning").stderr == "Nothing was logged about it.\n"
     keep(api, job, "step.said", step_id=job.steps[0].id, attempt=1, fields={"words": "\x1b[2J"}, level="warning")
     told = run("logs", job.id)
     assert (told.exit_code, told.stderr) == (0, "")
     assert "warning" in told.stdout
     assert "say#1 step.said words=?[2J  worker@here/7" in told.stdout
-    assert json.loads(run("logs", job.id, "--json").stdout)["event"] == "step.said"
+    assert json.loads(run("logs", job.id, "--json", "--level", "warning").stdout)["event"] == "step.said"
     missing = run("logs", "job_01h455vb4pex5vsknk084sn02q")
     assert (missing.exit_code, missing.stderr) == (1, "error: there is no such job (not_found)\n")
 

@@ -3,10 +3,11 @@
 from dataclasses import replace
 from typing import Any
 
-from storage import job_logs, retention, stops
+from storage import job_log_pages, job_logs, retention, runnable, steps, stops
 from storage.database import Database
-from storage.job_logs import JobLine, KeptLine
-from storage.model import Job, JobId, TenantId
+from storage.job_log_pages import Cursor, LogLine
+from storage.job_logs import JobLine
+from storage.model import Claim, Job, JobId, PublicError, TenantId
 from storage.tenants import ensure
 from tests.documents import put_in
 
@@ -26,9 +27,19 @@ def line(job: Job, tenant: TenantId, event: str = "step.started", **changes: Any
     return replace(made, **changes)
 
 
-def kept(database: Database, tenant: TenantId, job: Job, *, after: int = 0, limit: int = 2000) -> list[KeptLine]:
-    with database.read(tenant) as tx:
-        return list(job_logs.page(tx, job.id, after, limit))
+def pages(database: Database, tenant: TenantId, job: Job, *, limit: int = 2000) -> list[list[LogLine]]:
+    """All pages of the job's log; the last is the first that is not full."""
+    found, after = list[list[LogLine]](), Cursor()
+    while not found or len(found[-1]) == limit:
+        with database.read(tenant) as tx:
+            page, after = job_log_pages.page(tx, job.id, after, limit)
+        found.append(list(page))
+    return found
+
+
+def kept(database: Database, tenant: TenantId, job: Job) -> list[LogLine]:
+    """What is no event."""
+    return [line for page in pages(database, tenant, job) for line in page if not line.is_event]
 
 
 def test_a_line_is_read_as_it_was_written_with_the_name_of_its_step(database: Database, tenant: TenantId) -> None:
@@ -50,16 +61,56 @@ def test_pages_go_on_where_the_one_before_ended(database: Database, tenant: Tena
     job, other = put_in(database, tenant), put_in(database, tenant)
     job_logs.write(database, [line(job, tenant, f"one.{n}") for n in range(3)] + [line(other, tenant)])
     job_logs.write(database, [line(job, tenant, f"two.{n}") for n in range(2)])
-    first = kept(database, tenant, job, limit=4)
-    assert [one.event for one in first] == ["one.0", "one.1", "one.2", "two.0"]
-    assert [one.event for one in kept(database, tenant, job, after=first[-1].id)] == ["two.1"]
+    found = pages(database, tenant, job, limit=4)
+    assert [[one.event for one in page] for page in found] == [
+        ["one.0", "one.1", "one.2", "two.0"],
+        ["two.1", "job.queued"],  # the lines say that they are older
+    ]
+
+
+def test_the_events_of_a_job_are_lines_of_its_log(database: Database, tenant: TenantId) -> None:
+    job = put_in(database, tenant, {"steps": {"say": {"kind": "echo"}, "then": {"kind": "echo", "use": ["say"]}}})
+    claim = take(database, tenant, job)
+    with database.begin(tenant) as tx:
+        steps.report(tx, claim, 0.5, {})
+    with database.begin(tenant) as tx:
+        steps.retry(tx, claim, PublicError(code="busy", message="not now"), delay_seconds=0)
+    with database.platform() as platform:
+        runnable.make_due_queued(platform, limit=10)
+    again = take(database, tenant, job)
+    with database.begin(tenant) as tx:
+        steps.fail(tx, again, PublicError(code="broken", message="never"))
+    (found,) = pages(database, tenant, job)
+    assert [(one.level, one.event, one.step, one.attempt) for one in found] == [
+        ("info", "job.queued", None, None),
+        ("info", "job.running", None, None),
+        ("info", "step.running", "say", 1),
+        ("warning", "step.retrying", "say", 1),
+        ("info", "step.running", "say", 2),
+        ("error", "step.failed", "say", 2),
+        ("info", "step.canceled", "then", None),
+        ("error", "job.failed", None, None),
+    ]
+    assert {one.process for one in found if one.attempt} == {"w"}
+    assert found[3].fields.keys() == {"kind", "seconds", "delay_seconds", "code", "reason"}
+    assert (found[5].fields["code"], found[5].fields["reason"]) == ("broken", "never")
+    with database.read(tenant) as tx:
+        grave, _ = job_log_pages.page(tx, job.id, Cursor(), 10, least="error")
+    assert [one.event for one in grave] == ["step.failed", "job.failed"]
+
+
+def take(database: Database, tenant: TenantId, job: Job) -> Claim:
+    with database.begin(tenant) as tx:
+        claim = steps.claim(tx, job.id, job.steps[0].id, worker="w", slot=1, lease_seconds=60)
+    assert claim is not None
+    return claim
 
 
 def test_only_grave_lines_are_found_where_only_they_are_asked_for(database: Database, tenant: TenantId) -> None:
     job = put_in(database, tenant)
     job_logs.write(database, [line(job, tenant, f"of.{level}", level=level) for level in job_logs.LEVELS])
     with database.read(tenant) as tx:
-        found = job_logs.page(tx, job.id, 0, 10, least="error")
+        found, _ = job_log_pages.page(tx, job.id, Cursor(), 10, least="error")
     assert [one.event for one in found] == ["of.error", "of.critical"]
 
 

@@ -15,9 +15,9 @@ import pytest
 import structlog
 from structlog.contextvars import bound_contextvars
 
-from storage import job_logs
+from storage import job_log_pages
 from storage.database import Database
-from storage.job_logs import KeptLine
+from storage.job_log_pages import Cursor, LogLine
 from storage.model import Job, TenantId
 from storage.settings import DatabaseSettings
 from storage.telemetry import log_keeping, logs
@@ -60,10 +60,11 @@ def keeping(written: Written, database: Database) -> None:
     logs.keep(lambda: database)
 
 
-def kept(database: Database, tenant: TenantId, job: Job) -> list[KeptLine]:
-    """All but the line with which it was accepted."""
+def kept(database: Database, tenant: TenantId, job: Job) -> list[LogLine]:
+    """All but the job's events."""
     with database.read(tenant) as tx:
-        return [line for line in job_logs.page(tx, job.id, 0, 2000) if line.event != "job.accepted"]
+        found, _ = job_log_pages.page(tx, job.id, Cursor(), 2000)
+    return [line for line in found if not line.is_event]
 
 
 def about(tenant: TenantId, job: Job) -> contextlib.AbstractContextManager[object]:
@@ -179,12 +180,13 @@ def test_lines_about_a_job_are_kept_with_it_in_their_order(
     with about(tenant, job):
         log.debug("not.kept")
         log.info("a library's words")
-        log.info("step.started n=%s", 1)
+        log.info("step.began n=%s", 1)
+        log.info("step.ended outcome=%s", "succeeded")  # an event of the job says so
         log.warning("a library's warning")
         log.error("step.crashed reason=%s", OSError("10.0.0.7 is away"), exc_info=ValueError("x"))
     log.info("of.nobody")
     found = until(lambda: kept(database, tenant, job))
-    assert [line.event for line in found] == ["step.started", "a library's warning", "step.crashed"]
+    assert [line.event for line in found] == ["step.began", "a library's warning", "step.crashed"]
     assert found[0].fields == {"n": 1}
     assert (found[2].private, found[2].error and found[2].error["type"]) == (frozenset({"reason"}), "ValueError")
 
@@ -196,7 +198,7 @@ def test_lines_below_the_level_that_is_written_are_kept_all_the_same_unless_they
     for env in ({"LOG_LEVEL": "ERROR"}, {"JOB_LOGS": "off"}):
         with logging_as(env, monkeypatch) as said, about(tenant, job):
             logs.keep(lambda: database)
-            log.info("step.started in=%s", env)
+            log.info("step.began in=%s", env)
             logs.end()
         assert bool(said.getvalue()) is ("JOB_LOGS" in env)
     assert [line.fields for line in kept(database, tenant, job)] == [{"in": {"LOG_LEVEL": "ERROR"}}]
@@ -241,12 +243,12 @@ def test_a_schema_without_the_table_costs_the_lines_and_nothing_else(
         tx.sql("ALTER TABLE job_logs RENAME TO elsewhere")
     logs.keep(lambda: database)
     with about(tenant, job):
-        log.info("step.said")
+        log.info("step.said again=%s", 0)
         until(lambda: "logs.refused" in {line["event"] for line in written()})
         with database.platform() as tx:
             tx.sql("ALTER TABLE elsewhere RENAME TO job_logs")
-        log.info("step.ended")
-    assert [line.event for line in until(lambda: kept(database, tenant, job))] == ["step.ended"]
+        log.info("step.said again=%s", 1)
+    assert [line.fields["again"] for line in until(lambda: kept(database, tenant, job))] == [1]
 
 
 def test_a_child_after_a_fork_keeps_its_own_lines_and_its_parent_its_own(

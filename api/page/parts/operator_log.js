@@ -45,14 +45,14 @@ function Nothing({ any, failed }) {
   if (failed) return null;
   return any
     ? html`<${Empty} title="No such lines">Choose other lines, or another attempt.<//>`
-    : html`<${Empty} title="No lines yet">They come with the first step, if the platform keeps logs of jobs.<//>`;
+    : html`<${Empty} title="No lines yet">They come with the job’s first event.<//>`;
 }
 
 function Line({ line }) {
   const place = line.step ? `${line.step}${line.attempt ? ` #${line.attempt}` : ""}` : "";
   const fields = Object.entries(line.fields ?? {}).filter(([name]) => !SHOWN_ELSEWHERE.has(name));
   return html`
-    <li class="op-line" title=${`${line.at}  ${line.process}`}>
+    <li class="op-line" title=${`${line.at}  ${line.process ?? ""}`}>
       <time class="muted num" datetime=${line.at}>${moment(line.at)}</time>
       <span class="op-place clip">${place}</span>
       <span class="op-event">
@@ -74,13 +74,13 @@ function useLines(id, live) {
   alive.current = live;
   useEffect(() => {
     const asking = new AbortController();
-    let [after, failures, timer] = [0, 0, null];
+    let [after, failures, timer] = [undefined, 0, null];
     const ask = async () => {
       clearTimeout(timer);
       let full = false;
       try {
         const page = await api.get(`/v1/jobs/${id}/logs`, { query: { after, limit: PAGE }, signal: asking.signal });
-        const first = after === 0;
+        const first = after === undefined;
         setState((before) => ({ id, lines: first ? page.data : joined(before.lines, page.data), error: null, loading: false }));
         after = page.next_after;
         full = page.data.length === PAGE;
@@ -111,7 +111,7 @@ function useLines(id, live) {
 function joined(lines, more) {
   if (!more.length) return lines;
   const known = new Set(lines.map((line) => line.id));
-  return [...lines, ...more.filter((line) => !known.has(line.id))].sort((a, b) => Date.parse(a.at) - Date.parse(b.at) || a.id - b.id);
+  return [...lines, ...more.filter((line) => !known.has(line.id))].sort((a, b) => Date.parse(a.at) - Date.parse(b.at) || a.id.localeCompare(b.id, "en", { numeric: true }));
 }
 
 function fits(line, level, chosen) {
