@@ -10,8 +10,10 @@ from kombu import Exchange
 from kombu import Queue as KombuQueue
 
 from tasks.names import Priority, Queue
+from tasks.transport.schemes import choose as _choose
 
 # Read here and not in a settings.from_env: Celery loads this file by its name, before anything of ours runs.
+_choose(os.environ.get("BROKER_TRANSPORT") or "batching")  # for redis://, rediss:// and sentinel://
 _rabbit = os.environ.get("CELERY_BROKER_URL", "").startswith(("amqp", "pyamqp"))
 
 broker_connection_retry_on_startup = True
