@@ -9,7 +9,7 @@ AXE := tests/page/node_modules/.package-lock.json
 INSTALL := PKG_CONFIG_LIBDIR=/nowhere $(BIN)/python -m pip install --disable-pip-version-check --quiet --require-hashes
 
 SHARP := tests/bench/images/node_modules/.package-lock.json
-.PHONY: help demo up down test check pytest bench bench-images soak lock proto clean
+.PHONY: help demo up down test check pytest bench bench-profile bench-images soak lock proto clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -37,8 +37,11 @@ check: $(VENV)/.installed-dev
 pytest: $(VENV)/.installed-dev $(VERIFIER) $(AXE)
 	$(BIN)/python -m tests
 
-bench: $(VENV)/.installed-dev ## measure upload memory, throughput and latency of the whole platform
-	$(BIN)/python -m tests.bench
+bench: $(VENV)/.installed-dev ## measure speed and latency beside Celery and others: PARTS ("a b"), OPTIONS ("--jobs 2000")
+	$(BIN)/python -m tests.bench $(PARTS) $(OPTIONS)
+
+bench-profile: $(VENV)/.installed-dev ## where the time of a job goes, by process and by statement (OPTIONS="--load drain")
+	$(BIN)/python -m tests.bench.profile $(OPTIONS)
 
 bench-images: $(VENV)/.installed-dev $(SHARP) ## measure pictures beside sharp, libvips and Pillow (ONLY=jpeg, "12 MP", …)
 	$(BIN)/python -m tests.bench.images $(if $(ONLY),--only "$(ONLY)")

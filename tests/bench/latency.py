@@ -1,48 +1,74 @@
-"""An idle platform: from the moment of sending a job to the arrival of its events."""
+"""(c) An idle platform: from sending a job until it runs, is done, and its client knows of it; one after the other."""
 
 import time
+from functools import partial
+from typing import Any
 
 import httpx2
+import psycopg
 
 from deploy.local.stack import Running
-from tests.bench.throughput import ECHO, quantile
+from tests.bench.options import Options
+from tests.bench.rounds import Figures, quantiles, summary, take_turns
+from tests.bench.servers import Servers
+from tests.bench.turn import ECHO, millrace
 
-JOBS = 200
+WARM = 20
+
+_TIMES = """
+SELECT j.id, extract(epoch FROM j.created_at)::float, extract(epoch FROM a.started_at)::float,
+       extract(epoch FROM j.finished_at)::float
+FROM jobs j JOIN steps s ON s.job_id = j.id JOIN attempts a ON a.step_id = s.id
+WHERE j.id = ANY(%s)
+"""
 
 
-def measure(running: Running) -> dict[str, float | int]:
-    """Milliseconds from the start of the POST until the event arrives at the client, one job after the other."""
-    arrivals: dict[str, list[float]] = {"job.running": [], "job.succeeded": []}
-    posts, bare = [], []
-    with httpx2.Client(base_url=running.api, headers={"Authorization": f"Bearer {running.key}"}) as client:
-        for number in range(JOBS + 20):
-            began = time.perf_counter()
-            client.get("/livez")
-            bare.append(time.perf_counter() - began)
-            began = time.perf_counter()
-            job = client.post("/v1/jobs", json=ECHO).raise_for_status().json()
-            posted = time.perf_counter() - began
-            seen = _watch(client, job["id"], began)
-            if number >= 20:  # the first ones warm the connections up
-                posts.append(posted)
-                for name, values in arrivals.items():
-                    values.append(seen[name])
+def measure(servers: Servers, options: Options) -> dict[str, Any]:
+    """Milliseconds from the start of the POST, by the clock of the machine and by the rows' times; CPU ms is not told,
+    since an idle platform's own would be most of it.
+    """
+    return summary(take_turns({"millrace": partial(_millrace, servers, options)}, options.rounds), {})
+
+
+def _millrace(servers: Servers, options: Options) -> Figures:
+    with millrace(servers) as turn:
+        return of_running(turn.running, options.idle)
+
+
+def of_running(running: Running, jobs: int) -> Figures:
+    """The figures of so many jobs, each sent when the one before has ended and all is quiet again."""
+    began: dict[str, float] = {}
+    posted: list[float] = []
+    arrived: dict[str, list[float]] = {"job.running": [], "job.succeeded": []}
+    with httpx2.Client(base_url=running.api, headers={"Authorization": f"Bearer {running.key}"}) as http:
+        for number in range(WARM + jobs):
+            start = time.time()
+            job = http.post("/v1/jobs", json=ECHO).raise_for_status().json()["id"]
+            answered = time.time() - start
+            told = _told(http, job, start)
+            if number >= WARM:
+                began[job] = start
+                posted.append(1000 * answered)
+                for name, values in arrived.items():
+                    values.append(1000 * told[name])
+            time.sleep(0.02)  # what follows a job's end is not the next one's burden
+    with psycopg.connect(running.urls["database"]) as connection:
+        rows = [(began[job], *times) for job, *times in connection.execute(_TIMES, [list(began)])]
     return {
-        "jobs": JOBS,
-        "GET /livez ms p50 (for comparison)": quantile(bare, 0.5) * 1000,
-        "POST answered ms p50": quantile(posts, 0.5) * 1000,
-        **{
-            f"submit to {name} ms {label}": quantile(values, share) * 1000
-            for name, values in arrivals.items()
-            for label, share in (("p50", 0.5), ("p99", 0.99))
-        },
+        **quantiles(posted, "POST answered"),
+        **quantiles([1000 * (running - start) for start, _, running, _ in rows], "submit to running"),
+        **quantiles([1000 * (done - start) for start, _, _, done in rows], "submit to done"),
+        **quantiles([1000 * (running - made) for _, made, running, _ in rows], "row to running"),
+        **quantiles([1000 * (done - running) for _, _, running, done in rows], "running to done"),
+        **quantiles(arrived["job.running"], "submit to event running"),
+        **quantiles(arrived["job.succeeded"], "submit to event succeeded"),
     }
 
 
-def _watch(client: httpx2.Client, job_id: str, began: float) -> dict[str, float]:
+def _told(client: httpx2.Client, job: str, start: float) -> dict[str, float]:
     seen = {}
-    with client.stream("GET", f"/v1/jobs/{job_id}/events") as response:
+    with client.stream("GET", f"/v1/jobs/{job}/events") as response:
         for line in response.iter_lines():
             if line.startswith("event: "):
-                seen[line.removeprefix("event: ")] = time.perf_counter() - began
+                seen[line.removeprefix("event: ")] = time.time() - start
     return seen

@@ -10,7 +10,7 @@ from deploy.local.stack import Running
 
 def cpu_seconds(running: Running) -> dict[str, float]:
     """User and system time of each part with all its children, by the part's name; workers apart from the scaler."""
-    found = {name: _cpu(pid) for name, pid in running.processes.items()}
+    found = {name: family_seconds(pid) for name, pid in running.processes.items()}
     found["scaler"] -= sum(seconds for name, seconds in found.items() if name.startswith("worker-"))
     return found
 
@@ -30,7 +30,8 @@ def forget_peak(pid: int) -> None:
     Path(f"/proc/{pid}/clear_refs").write_text("5")
 
 
-def _cpu(pid: int) -> float:
+def family_seconds(pid: int) -> float:
+    """User and system time of a process and all below it, the dead ones included; 0 when it is gone."""
     try:
         process = psutil.Process(pid)
         family = [process, *process.children(recursive=True)]

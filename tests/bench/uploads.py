@@ -3,11 +3,17 @@
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any
 
 import httpx2
 
 from deploy.local.stack import Running
+from tests.bench.options import Options
 from tests.bench.processes import forget_peak, peak_mib
+from tests.bench.rounds import Figures, summary, take_turns
+from tests.bench.servers import Servers
+from tests.bench.turn import millrace
 
 GIB = 1024**3
 CHUNK = bytes(range(256)) * 256  # 64 KiB
@@ -20,11 +26,20 @@ HEAD = (
 TAIL = f"\r\n--{BOUNDARY}--\r\n".encode()
 
 
-def measure(running: Running) -> dict[str, float | int]:
+def measure(servers: Servers, options: Options) -> dict[str, Any]:
     """Peak resident size of the API process over idle, in MiB, for 1 GiB alone and for eight of them at once."""
+    return summary(take_turns({"millrace": partial(_millrace, servers)}, options.rounds), {})
+
+
+def _millrace(servers: Servers) -> Figures:
+    with millrace(servers) as turn:
+        return _of_running(turn.running)
+
+
+def _of_running(running: Running) -> Figures:
     pid = running.processes["api"]
     _upload(running, GIB // 64)  # everything that is loaded at first use is loaded now
-    figures: dict[str, float | int] = {}
+    figures: Figures = {}
     for streams in (1, 8):
         forget_peak(pid)
         idle, began = peak_mib(pid), time.monotonic()
