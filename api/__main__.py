@@ -2,9 +2,10 @@
 
 import logging
 import os
+import resource
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
 
 import uvicorn
@@ -35,6 +36,7 @@ def app() -> object:
 
 def main() -> None:
     found = settings.from_env(os.environ)
+    _allow_files()
     logs.set_up(telemetry_settings.from_env(os.environ, "api"))  # what starts the processes that start the rest
     with _metrics_shared() if found.processes > 1 else nullcontext():
         uvicorn.run(
@@ -47,6 +49,13 @@ def main() -> None:
             log_config=None,  # its loggers hand over to ours
             **SERVER,
         )
+
+
+def _allow_files() -> None:
+    """Open as many connections as may be: the usual limit of 1,024 is for programs that use select()."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):  # some systems allow less than they say
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 @contextmanager

@@ -3,23 +3,25 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Annotated
 
-from fastapi import APIRouter, Header
-from fastapi.responses import Response, StreamingResponse
+from fastapi import APIRouter, Header, Request
+from fastapi.responses import Response
 
 from api import openapi
 from api.auth import Reader
 from api.errors import RETRY_AFTER_SECONDS, Refused, not_found
+from api.event_stream import STILL_HERE, EventStream
 from api.jobs import checked_id
 from api.schemas import event_document
 from api.service import Service, Serving
+from api.streams import Reading, right_of
 from storage import events, jobs
 from storage.errors import DatabaseUnavailable
 from storage.events import Event
 from storage.model import TERMINAL_JOB_STATES, JobId, Principal
 
-STILL_HERE = ": still here\n\n"
 PAGE = 1000  # events read at once
 _LAST = frozenset(f"job.{state}" for state in TERMINAL_JOB_STATES)
 
@@ -36,6 +38,7 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 )
 async def stream(
     job_id: str,
+    request: Request,
     service: Serving,
     caller: Reader,
     last_event_id: Annotated[
@@ -55,14 +58,13 @@ async def stream(
     found, ended = await service.blocking(_news, service, caller, job, seen)
     if ended and not found:
         return Response(status_code=204)
-    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return StreamingResponse(_lines(service, caller, job, seen), media_type="text/event-stream", headers=headers)
+    opened = service.streams.open(right_of(request, caller, service.settings.public_url))
+    return EventStream(opened, partial(_lines, service, caller, job, seen))
 
 
-async def _lines(service: Service, caller: Principal, job_id: JobId, seen: int) -> AsyncIterator[str]:
-    with service.hub.subscribe(job_id) as woken:
-        while True:
-            woken.clear()
+async def _lines(service: Service, caller: Principal, job_id: JobId, seen: int, reading: Reading) -> AsyncIterator[str]:
+    with service.hub.telling(job_id, reading):
+        while not reading.is_over:
             try:
                 found, ended = await service.blocking(_news, service, caller, job_id, seen)
             except DatabaseUnavailable as exc:
@@ -77,16 +79,8 @@ async def _lines(service: Service, caller: Principal, job_id: JobId, seen: int) 
                 return
             if len(found) == PAGE:
                 continue
-            while not await _is_woken(woken, service.settings.keep_alive_seconds):
+            while not await reading.news():
                 yield STILL_HERE
-
-
-async def _is_woken(woken: asyncio.Event, seconds: float) -> bool:
-    try:
-        await asyncio.wait_for(woken.wait(), seconds)
-    except TimeoutError:
-        return False
-    return True
 
 
 def _line(event: Event) -> str:

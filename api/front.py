@@ -9,6 +9,7 @@ from pathlib import Path
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
+from api import page_policy
 from api.errors import not_found
 
 FOLDER = Path(__file__).parent / "page"
@@ -21,15 +22,7 @@ TYPES = {
 }
 FOREVER = "public, max-age=31536000, immutable"  # a changed file has another address
 ASK_AGAIN = "no-cache"
-HEADERS = {
-    "Content-Security-Policy": (
-        "default-src 'self'; img-src 'self' blob: data:; object-src 'none'; base-uri 'none'; form-action 'self'; "
-        "frame-ancestors 'none'"
-    ),
-    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-}
+HEADERS = {**page_policy.SAME, "Content-Security-Policy": "default-src 'none'"}  # of files, which load nothing
 LEAST_COMPRESSED = 1000  # bytes; below that a compressed body saves nothing
 
 router = APIRouter(include_in_schema=False)
@@ -82,8 +75,11 @@ PAGE = read()
 
 @router.api_route("/", methods=["GET", "HEAD"])
 async def index(request: Request) -> Response:
-    """The page. It asks for nothing until it is told a key."""
-    return _answer(request, PAGE.files["index.html"], ASK_AGAIN)
+    """The page, each time with another nonce. It asks for nothing until it is told a key."""
+    nonce = page_policy.nonce()
+    content = PAGE.files["index.html"].content.replace(b"{nonce}", nonce.encode())
+    headers = {**page_policy.headers(nonce, images="'self' blob: data:"), "Vary": "Accept-Encoding"}
+    return _packed(request, content, gzip.compress(content, 6, mtime=0), TYPES[".html"], headers)
 
 
 @router.api_route("/page/{digest}/{path:path}", methods=["GET", "HEAD"])
@@ -99,10 +95,15 @@ def _answer(request: Request, found: File, cache: str) -> Response:
     headers = {**HEADERS, "Cache-Control": cache, "ETag": found.etag, "Vary": "Accept-Encoding"}
     if found.etag in {tag.strip().removeprefix("W/") for tag in request.headers.get("If-None-Match", "").split(",")}:
         return Response(status_code=304, headers=headers)
-    if found.packed is None or not _takes_gzip(request.headers.get("Accept-Encoding", "")):
-        return Response(found.content, media_type=found.media_type, headers=headers)
-    headers["Content-Encoding"] = "gzip"
-    return Response(found.packed, media_type=found.media_type, headers=headers)
+    return _packed(request, found.content, found.packed, found.media_type, headers)
+
+
+def _packed(
+    request: Request, content: bytes, packed: bytes | None, media_type: str, headers: dict[str, str]
+) -> Response:
+    if packed is None or not _takes_gzip(request.headers.get("Accept-Encoding", "")):
+        return Response(content, media_type=media_type, headers=headers)
+    return Response(packed, media_type=media_type, headers={**headers, "Content-Encoding": "gzip"})
 
 
 def _takes_gzip(accepted: str) -> bool:

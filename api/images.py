@@ -12,8 +12,8 @@ from api import image_links, image_openapi, openapi
 from api.errors import TABLE, Refused, refusal
 from api.image_links import Picture, Wanted
 from api.placeholder import placeholder
+from api.safe_files import SAFE
 from api.service import Service, Serving
-from api.uploaded import SAFE
 from storage.errors import ObjectMissing
 from storage.model import JobId
 from tasks.image_path import MAX_OPERATIONS

@@ -7,13 +7,11 @@ from api import openapi
 from api.auth import Reader
 from api.errors import not_found
 from api.jobs import checked_id
+from api.safe_files import SAFE, safe_type
 from api.service import Service, Serving
 from storage import jobs
 from storage.errors import ObjectMissing
 from storage.model import JobId, JobInput, Principal
-
-# The content type is what a client said of the file: a browser shall neither guess another nor run anything in it.
-SAFE = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "default-src 'none'; sandbox"}
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
@@ -34,7 +32,7 @@ async def fetch(job_id: str, service: Serving, caller: Reader) -> Response:
     except ObjectMissing as exc:
         raise not_found("file") from exc
     headers = {"Content-Length": str(opened.end - opened.start), "ETag": f'"{opened.stored.etag.strip(chr(34))}"'}
-    return StreamingResponse(opened.chunks, media_type=found.content_type, headers=headers | SAFE)
+    return StreamingResponse(opened.chunks, media_type=safe_type(found.content_type), headers={**headers, **SAFE})
 
 
 def _find(service: Service, caller: Principal, job_id: JobId) -> JobInput | None:

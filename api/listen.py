@@ -1,29 +1,29 @@
 """`/v1/webhooks/listen`: what a webhook would be sent, to a developer whose machine cannot be reached (SSE)."""
 
 import asyncio
-import contextlib
 import json
 import logging
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Query
-from fastapi.responses import Response, StreamingResponse
+from fastapi import APIRouter, Header, Query, Request
+from fastapi.responses import Response
 
 from api import openapi
 from api.auth import OwnReader
 from api.errors import RETRY_AFTER_SECONDS, Refused
-from api.events import STILL_HERE
+from api.event_stream import STILL_HERE, EventStream
 from api.listen_openapi import SEEN_PATTERN, STREAM, MessageDocument, ReadyDocument
 from api.service import Service, Serving
+from api.streams import Reading, right_of
 from api.webhook_schemas import DEFAULT_EVENTS, Wanted
 from storage import delivering, jobs, listeners
 from storage.database import Tx
 from storage.errors import DatabaseUnavailable
 from storage.model import Principal
-from storage.sealing import Keyring
 from storage.webhook_model import (
     Claimed,
     DeliveryId,
@@ -49,7 +49,7 @@ router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"])
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Open:
-    """An open stream: its caller's listener, what signs, and what it had seen when it was opened."""
+    """An open stream: its caller's listener, what signs, and what it had seen at first."""
 
     service: Service
     caller: Principal
@@ -65,6 +65,7 @@ class _Open:
     responses=openapi.problems(400, 401, 403, 409, 422, 503) | STREAM,
 )
 async def listen(
+    request: Request,
     service: Serving,
     caller: OwnReader,
     events: Annotated[
@@ -85,18 +86,24 @@ async def listen(
     if last_event_id is not None and not is_endpoint_id(last_event_id) and not is_delivery_id(last_event_id):
         raise Refused(400, "last_event_id_invalid", "Last-Event-ID must be the id of an event of this stream")
     keyring = service.keyring()
-    opened = await service.blocking(_opened, service, caller, keyring, types, last_event_id)
-    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return StreamingResponse(_lines(opened), media_type="text/event-stream", headers=headers)
+    listener, seen = await service.blocking(_heard_by, service, caller, types, last_event_id)
+    opened = _Open(
+        service=service,
+        caller=caller,
+        signing=signatures.tenant_signing(keyring, caller.tenant_id),
+        listener=listener,
+        seen=seen,
+    )
+    reading = service.streams.open(right_of(request, caller, service.settings.public_url))
+    return EventStream(reading, partial(_lines, opened))
 
 
-async def _lines(opened: _Open) -> AsyncIterator[str]:
+async def _lines(opened: _Open, reading: Reading) -> AsyncIterator[str]:
     """`ready` and all messages; it ends when another stream has taken over, or we were silent for too long."""
     service = opened.service
-    with service.hub.subscribe(opened.caller.tenant_id) as woken:
+    with service.hub.telling(opened.caller.tenant_id, reading):
         yield _event(opened.seen, "ready", ReadyDocument(listener=opened.listener.id))
-        while True:
-            woken.clear()
+        while not reading.is_over:
             try:
                 messages = await service.blocking(_messages, opened)
             except DatabaseUnavailable as exc:
@@ -110,26 +117,22 @@ async def _lines(opened: _Open) -> AsyncIterator[str]:
                 yield message
             if len(messages) == PAGE:
                 continue
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(woken.wait(), service.settings.keep_alive_seconds)
-            if not woken.is_set():
+            if not await reading.news():
                 yield STILL_HERE
 
 
-def _opened(
-    service: Service, caller: Principal, keyring: Keyring, types: Sequence[EventType], last_event_id: str | None
-) -> _Open:
-    """A stream of the listener that comes back, or else of a new one. Raises Refused (409)."""
+def _heard_by(
+    service: Service, caller: Principal, types: Sequence[EventType], last_event_id: str | None
+) -> tuple[Endpoint, str]:
+    """The listener that comes back, or else a new one, and what it has seen. Raises Refused (409)."""
     with service.database.platform() as platform:
         listeners.forget_old(platform, FORGOTTEN_AT_ONCE)
         tx = platform.of(caller.tenant_id)
         listener = None if last_event_id is None else listeners.come_back(tx, _seen(last_event_id), types)
-        seen = last_event_id
-        if listener is None:
+        if listener is None or last_event_id is None:
             listener = _begun(tx, types)
-            seen = listener.id
-    signing = signatures.tenant_signing(keyring, caller.tenant_id)
-    return _Open(service=service, caller=caller, signing=signing, listener=listener, seen=seen or listener.id)
+            return listener, listener.id
+        return listener, last_event_id
 
 
 def _begun(tx: Tx, types: Sequence[EventType]) -> Endpoint:

@@ -23,6 +23,7 @@ class Counted:
 
     dead_letters: Mapping[str, int]
     pending: Pending
+    late_seconds: float
     failing_endpoints: int
     hosts_down: Sequence[str]
 
@@ -64,6 +65,7 @@ def _counted(tx: PlatformTx, kept: _Kept) -> Counted:
             kept.counted = Counted(
                 dead_letters=standing.dead_letters(tx),
                 pending=standing.pending_deliveries(tx),
+                late_seconds=standing.late_delivery_seconds(tx),
                 failing_endpoints=standing.failing_endpoints(tx),
                 hosts_down=standing.hosts_down(tx),
             )
@@ -96,6 +98,11 @@ def families(seen: Standing) -> Iterator[Metric]:
         "webhook_oldest_pending_seconds",
         "Age of the oldest event that has still to be delivered; 0 if there is none.",
         counted.pending.oldest_seconds,
+    )
+    yield _one(
+        "webhook_late_seconds",
+        "For how long the delivery that is most overdue has been due; receivers that fail do not count; 0 if none is.",
+        counted.late_seconds,
     )
     yield _one(
         "webhook_endpoints_failing",

@@ -11,6 +11,7 @@ from api import openapi
 from api.auth import Reader
 from api.errors import Refused, not_found
 from api.jobs import checked_id
+from api.safe_files import SAFE, UNKNOWN, safe_type
 from api.service import Service, Serving
 from storage import jobs, renditions
 from storage.errors import ObjectMissing
@@ -20,7 +21,6 @@ from storage.model import JobId, Principal
 from tasks.job_document import outputs_of
 
 SIGNED_FOR = timedelta(minutes=10)
-UNKNOWN = "application/octet-stream"
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
@@ -64,9 +64,7 @@ async def fetch(
             await service.blocking(_miss, service, caller, found.rendition)
         raise not_found("output") from exc
     headers = {"Content-Length": str(opened.end - opened.start), "ETag": f'"{opened.stored.etag.strip(chr(34))}"'}
-    # The content type is the one our own worker wrote; nosniff keeps browsers from guessing another.
-    headers |= {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "default-src 'none'; sandbox"}
-    return StreamingResponse(opened.chunks, media_type=found.content_type, headers=headers)
+    return StreamingResponse(opened.chunks, media_type=safe_type(found.content_type), headers={**headers, **SAFE})
 
 
 def _find(service: Service, caller: Principal, job_id: JobId, step: str, name: str) -> _Found | None:

@@ -14,6 +14,7 @@ from api import auth, openapi, session_cookie
 from api.errors import Refused
 from api.lookout import Look, Lookout
 from api.service import Service, Serving
+from api.session_cookie import UNSTORED
 from storage.causes import Cause, CauseCode, Severity, State, state_of
 from storage.diagnosis_model import Part, Probe
 from storage.errors import DatabaseUnavailable, SessionsUnavailable
@@ -109,7 +110,7 @@ async def overview(request: Request) -> Response:
     Answers even while the database is away, to those who were let in within the last five minutes.
     """
     look = await lookout_of(request).look()
-    return Response(_document(look).model_dump_json(), media_type="application/json")
+    return Response(_document(look).model_dump_json(), media_type="application/json", headers=UNSTORED)
 
 
 def lookout_of(request: Request) -> Lookout:

@@ -55,6 +55,7 @@ async def begin(request: Request, service: Serving) -> Response:
     await sessions.forgive(address)
     if before := session_cookie.token_in(request, public_url):
         await sessions.end(before)
+        service.streams.end_session(before)
     token, session = await sessions.begin(key.principal.key_id)
     await service.blocking(_note, service, seen(request, key.principal), "session.begin")
     answer = _answer(service, key, session)
@@ -97,6 +98,7 @@ async def end(request: Request, service: Serving) -> Response:
         if session := await sessions.find(token):
             session_cookie.check_intended(request, session, public_url)
             await sessions.end(token)
+            service.streams.end_session(token)
             if key := await service.blocking(key_of, service, session.key_id):
                 who = dataclasses.replace(seen(request, key.principal), via="session")
                 await service.blocking(_note, service, who, "session.end")
@@ -109,6 +111,7 @@ async def end(request: Request, service: Serving) -> Response:
 async def end_all(service: Serving, caller: Identified) -> Response:
     """End all sign-ins with this key, in whatever browser: after a laptop was lost, say. The key itself stays good."""
     ended = await service.signing_in().end_all(caller.key_id)
+    service.streams.end_sessions(caller.key_id)
     await service.blocking(_note, service, caller, "session.end_all", {"ended": ended})
     answer = Response(status_code=204, headers=UNSTORED)
     session_cookie.take(answer, service.settings.public_url)
@@ -164,6 +167,6 @@ def _network(request: Request) -> str:
         address = ipaddress.ip_address(host.partition("%")[0])
     except ValueError:
         return "unknown"
-    if address.version == 6 and address.ipv4_mapped is None:
-        return str(ipaddress.ip_network((address, 64), strict=False))
-    return str(address)
+    if address.version == 4:
+        return str(address)
+    return str(address.ipv4_mapped or ipaddress.ip_network((address, 64), strict=False))

@@ -33,6 +33,7 @@ class ApiSettings:
     max_job_bytes: int
     body_idle_seconds: float = 30.0  # a body of which nothing comes for this long is refused
     keep_alive_seconds: float = 15.0  # between two signs of life in an event stream: proxies cut idle connections
+    stream_check_seconds: float = 60.0  # between two looks whether who reads event streams still may
     cache_dir: Path = Path(tempfile.gettempdir())  # where vectors are searched that no pgvector searches,
     similar_max_pictures: int = 100_000  # of tenants with at most so many
     max_schedules: int = 1000  # of one tenant

@@ -11,6 +11,7 @@ from api.errors import Refused, not_found
 from api.idempotent import KeyHeader
 from api.image_schemas import UploadDocument, UploadPage, upload_document
 from api.outputs import SIGNED_FOR
+from api.safe_files import SAFE, safe_type
 from api.service import Service, Serving
 from api.upload_intake import UploadIntake, accept
 from storage import audit, uploads
@@ -19,7 +20,6 @@ from storage.image_model import Upload, UploadId, is_upload_id
 from storage.model import Principal
 
 LONGEST_SECONDS = 10 * 366 * 86_400
-SAFE = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "default-src 'none'; sandbox"}
 
 router = APIRouter(prefix="/v1/uploads", tags=["uploads"])
 
@@ -120,7 +120,7 @@ async def fetch(
     except ObjectMissing as exc:  # deleted in this moment
         raise not_found("upload") from exc
     headers = {"Content-Length": str(opened.end - opened.start), "ETag": f'"{found.sha256}"', **SAFE}
-    return StreamingResponse(opened.chunks, media_type=found.content_type, headers=headers)
+    return StreamingResponse(opened.chunks, media_type=safe_type(found.content_type), headers=headers)
 
 
 @router.delete(

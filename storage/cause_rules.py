@@ -19,6 +19,7 @@ VERY_LATE_SECONDS = 60.0
 _LOOPS = {
     "reap": "steps of workers that died are not taken back, and deadlines pass unnoticed",
     "fire": "schedules do not fire",
+    "batch": "batches are neither ended nor canceled",
     "deliver": "webhooks are not delivered",
     "count": "the numbers of the queues grow dear to read",
     "sweep": "objects that nobody needs stay",
@@ -111,7 +112,7 @@ def _of_loops(facts: Facts, told: set[CauseCode]) -> Iterator[Cause]:
             CauseCode.SCHEDULE_LATE,
             "fire",
             facts.schedule_late_seconds or 0.0,
-            "A schedule is due since {} and has not fired.",
+            "A schedule has been due for {} and has not fired.",
             "The loop `fire` lives and does not get there: its process's log says why (loop.interrupted, loop.failed).",
         )
     if "deliver" not in silent and (facts.webhook_late_seconds or 0) > WEBHOOK_LATE_SECONDS:
@@ -120,7 +121,7 @@ def _of_loops(facts: Facts, told: set[CauseCode]) -> Iterator[Cause]:
             CauseCode.WEBHOOK_LATE,
             "deliver",
             facts.webhook_late_seconds or 0.0,
-            "A webhook is due since {} and has not been tried.",
+            "A webhook has been due for {} and has not been tried.",
             "The loop `deliver` does not get there: its process's log says why (deliver.off: SECRET_KEY is not set).",
         )
 
@@ -158,7 +159,7 @@ def _lag(facts: Facts) -> Iterator[Cause]:
         code=CauseCode.RELAY_LAG,
         severity=Severity.CRITICAL if seconds >= LONG_LAG_SECONDS else Severity.WARNING,
         subject=subject,
-        sentence=f"A step may run since {lasting(seconds)}, and no worker has been told of it.",
+        sentence=f"A step has been ready to run for {lasting(seconds)}, and no worker has been told of it.",
         hint="The relay is late, or cannot reach the broker: its process's log says why (loop.interrupted).",
         since=facts.at - timedelta(seconds=seconds),
         facts={"lag_seconds": round(seconds, 1)},

@@ -1,5 +1,6 @@
 """The rules about the work itself: queues that do not move, steps that fail, receivers that do not answer. Pure."""
 
+import shlex
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
@@ -55,7 +56,7 @@ def _paused(queue: QueueFacts) -> Cause:
         severity=Severity.WARNING,
         subject=queue.name,
         sentence=f"The queue '{queue.name}' is paused; {waiting}.",
-        hint=f"Somebody has paused it: `millrace resume {queue.name}` lets it go on.",
+        hint=f"Somebody has paused it (the audit log says who): `millrace resume {queue.name}` lets it go on.",
         since=queue.paused_at,
         facts={"runnable": queue.runnable, "running": queue.running},
     )
@@ -69,7 +70,7 @@ def _unserved(facts: Facts, queue: QueueFacts, pool: PoolFacts | None) -> Cause:
     elif pool.trouble:
         hint = f"The scaler says: {pool.trouble}."
     elif wanted == 0:
-        hint = f"The scaler wants none: {pool.reason}. `millrace pools {queue.name}` says more."
+        hint = f"The scaler wants none: {_why(pool)}. `millrace pools {queue.name}` says more."
     else:
         hint = f"The scaler wants {wanted}: if none comes up within a minute, the worker's log says why."
     is_coming = pool is not None and pool.most > 0 and seconds < UNSERVED_SECONDS
@@ -96,7 +97,8 @@ def _old(facts: Facts, queue: QueueFacts, pool: PoolFacts | None) -> Cause:
         code=CauseCode.QUEUE_OLD,
         severity=Severity.CRITICAL if seconds >= VERY_OLD_SECONDS else Severity.WARNING,
         subject=queue.name,
-        sentence=f"The oldest of {steps(queue.runnable)} in the queue '{queue.name}' waits for {lasting(seconds)}.",
+        sentence=f"The oldest of {steps(queue.runnable)} in the queue '{queue.name}' has waited for"
+        f" {lasting(seconds)}.",
         hint=hint,
         since=facts.at - timedelta(seconds=seconds),
         facts={
@@ -116,21 +118,24 @@ def _is_poison(group: FailingFacts, ended_per_second: float) -> bool:
 
 def _poison(group: FailingFacts) -> Cause:
     kills = group.code in _KILLERS
-    whose = "of one tenant" if group.tenants == 1 else f"of {group.tenants} tenants"
+    alone = f"of the tenant '{group.tenant}'" if group.tenant else "of one tenant"
+    whose = alone if group.tenants == 1 else f"of {group.tenants} tenants"
+    millrace = "millrace" if group.tenant is None else f"millrace --tenant {shlex.quote(group.tenant)}"
     return Cause(
         code=CauseCode.POISON_FILES,
         severity=Severity.CRITICAL if kills else Severity.WARNING,
         subject=group.kind,
-        sentence=f"{steps(group.steps)} of '{group.kind}' {whose} failed for one reason lately: {group.message}"
-        f" ({group.code}).",
-        hint=f"See them with `millrace dead-letters --fingerprint {group.fingerprint}`; what is mended runs again with"
-        f" `millrace replay --fingerprint {group.fingerprint} --percent 5`.",
+        sentence=f"{steps(group.steps)} of '{group.kind}' {whose} failed for one reason lately ({group.code}):"
+        f" {group.message.rstrip('.')}.",
+        hint=f"See them with `{millrace} dead-letters --fingerprint {group.fingerprint}`; what is mended runs again"
+        f" with `{millrace} replay --fingerprint {group.fingerprint} --percent 5`.",
         since=group.oldest,
         facts={
             "fingerprint": group.fingerprint,
             "code": group.code,
             "steps": group.steps,
             "tenants": group.tenants,
+            "tenant": group.tenant,
             "newest": group.newest.isoformat(),
         },
     )
@@ -166,14 +171,14 @@ def _hosts(facts: Facts, hosts: Sequence[HostFacts] | None) -> Iterator[Cause]:
 def _receiver(receiver: WebhookFacts) -> Cause:
     said = f": {receiver.error}" if receiver.error else ""
     which = receiver.endpoint_id or "`notify` of jobs"
+    see = f": `millrace webhooks deliveries {receiver.endpoint_id}` shows when" if receiver.endpoint_id else ""
     deliveries = "1 delivery waits" if receiver.waiting == 1 else f"{receiver.waiting} deliveries wait"
     return Cause(
         code=CauseCode.WEBHOOK_FAILING,
         severity=Severity.WARNING,
         subject=receiver.host,
         sentence=f"{receiver.host} has not taken webhooks for {lasting(receiver.seconds)}{said}; {deliveries}.",
-        hint="They are tried again for days. The receiver's owner has to mend it; `millrace webhooks redeliver`, or the"
-        " next event, tries at once.",
+        hint=f"The receiver's owner has to mend it. What waits is tried for days, and the next event at once{see}.",
         since=receiver.failing_since,
         facts={
             "endpoint": receiver.endpoint_id,
@@ -202,6 +207,12 @@ def _losing(facts: Facts) -> Cause:
         " machine's. What they held runs again elsewhere.",
         facts={"silent_workers": facts.silent_workers, "steps": facts.losing_steps},
     )
+
+
+def _why(pool: PoolFacts) -> str:
+    """The scaler's reason without the number that it begins with."""
+    number, _, why = pool.reason.partition(": ")
+    return why if number.isdecimal() else pool.reason
 
 
 def _wait(count: int) -> str:

@@ -36,7 +36,10 @@ SELECT clock_timestamp() AS at,
    WHERE seen_until <= clock_timestamp() AND seen_until > now() - interval '5 minutes' AND NOT stopping) AS silent,
   (SELECT count(*) FROM (SELECT losses FROM steps WHERE state = 'running' LIMIT 5000) AS held WHERE losses > 0) + (
     SELECT count(*) FROM (
-      SELECT losses FROM steps WHERE state = 'queued' AND published_at IS NOT NULL LIMIT 2000
+      SELECT losses FROM unnest(%(queues)s::text[]) AS asked (queue), LATERAL (
+        SELECT losses FROM steps WHERE state = 'queued' AND published_at IS NOT NULL AND steps.queue = asked.queue
+        ORDER BY published_at LIMIT 1000
+      ) AS hints
     ) AS sent WHERE losses > 0
   ) AS losing,
   (SELECT count(*) FROM (
@@ -67,7 +70,8 @@ SELECT clock_timestamp() AS at,
     WHERE NOT EXISTS (SELECT FROM queues WHERE name = asked.queue AND paused_at IS NOT NULL) AND (
       SELECT count(*) FROM (
         SELECT FROM steps
-        WHERE state = 'queued' AND published_at IS NOT NULL AND steps.queue = asked.queue LIMIT %(half)s
+        WHERE state = 'queued' AND published_at IS NOT NULL AND steps.queue = asked.queue
+        ORDER BY published_at LIMIT %(half)s
       ) AS sent
     ) < %(half)s
     GROUP BY queue HAVING min(oldest) IS NOT NULL
@@ -84,7 +88,8 @@ WITH recent AS (
 )
 SELECT s.queue, s.kind, coalesce(s.error ->> 'fingerprint', '') AS fingerprint, min(s.error ->> 'code') AS code,
        max(s.error ->> 'message') AS message, count(*) AS steps, count(DISTINCT s.tenant_id) AS tenants,
-       min(s.finished_at) AS oldest, max(s.finished_at) AS newest
+       min(s.finished_at) AS oldest, max(s.finished_at) AS newest,
+       (SELECT name FROM tenants WHERE id = min(s.tenant_id)) AS tenant
 FROM recent JOIN steps s ON s.tenant_id = recent.tenant_id AND s.job_id = recent.id
 WHERE s.state = 'failed' GROUP BY 1, 2, 3 ORDER BY steps DESC, s.kind LIMIT 20
 """
@@ -202,6 +207,7 @@ def _failing(row: Any) -> FailingFacts:
         tenants=row.tenants,
         oldest=row.oldest,
         newest=row.newest,
+        tenant=row.tenant,
     )
 
 

@@ -61,7 +61,7 @@ class PoolFacts:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FailingFacts:
-    """Steps that failed for good for one reason, lately; `message` is an example."""
+    """Steps that failed for good for one reason, lately; `message` is an example, `tenant` the name of one of them."""
 
     queue: str
     kind: str
@@ -72,6 +72,7 @@ class FailingFacts:
     tenants: int
     oldest: datetime
     newest: datetime
+    tenant: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -6,7 +6,7 @@ store's own, so that every process of the API agrees on them.
 
 import hashlib
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -132,6 +132,14 @@ class Sessions:
         if not found:
             return None
         return Session(key_id=KeyId(found[0]), csrf=found[1], expires_at=_time(found[2]))
+
+    async def those_that_live(self, tokens: Collection[str]) -> set[str]:
+        """Those of the tokens that stand for a session still; being asked for does not make them live longer."""
+        asked = [token for token in tokens if is_token(token)]
+        async with _as_ours(), self._client.pipeline(transaction=False) as pipeline:
+            for token in asked:
+                pipeline.exists(_of_token(token))
+            return {token for token, lives in zip(asked, await pipeline.execute(), strict=True) if lives}
 
     async def end(self, token: str) -> None:
         """Make the token worthless."""

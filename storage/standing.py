@@ -10,6 +10,7 @@ from storage.database import PlatformTx
 
 MOST = 20_000  # rows that are looked at for a number: at most 0.1 s; of more than that nobody is told
 MOST_HELD = 5_000  # steps that are looked at for breakers, those that go soonest
+MOST_LANES = 5_000  # places that webhooks go to, of which each is looked at: about 20 µs
 WINDOW_HALF = 250  # hints: the relay keeps 500 per queue in the broker (scheduler.relay)
 DOWN = "the latest calls to "  # how a reason begins for which a step is held, see tasks.budget_rules
 
@@ -26,7 +27,8 @@ SELECT max(extract(epoch FROM clock_timestamp() - run_at))::float AS seconds FRO
     AND (
       SELECT count(*) FROM (
         SELECT FROM steps
-        WHERE state = 'queued' AND published_at IS NOT NULL AND steps.queue = asked.queue LIMIT %(half)s
+        WHERE state = 'queued' AND published_at IS NOT NULL AND steps.queue = asked.queue
+        ORDER BY published_at LIMIT %(half)s
       ) AS sent
     ) < %(half)s
   UNION ALL
@@ -51,6 +53,26 @@ SELECT count(*) AS pending, extract(epoch FROM clock_timestamp() - min(happened_
 FROM (SELECT tenant_id, endpoint_id, happened_at FROM deliveries WHERE state = 'pending' LIMIT %(most)s) AS d
 LEFT JOIN webhook_endpoints e ON e.tenant_id = d.tenant_id AND e.id = d.endpoint_id
 WHERE d.endpoint_id IS NULL OR (e.url IS NOT NULL AND e.disabled_at IS NULL)
+"""
+
+# One look into ix_deliveries_pending for each lane, of which there is one for each endpoint and for each host that jobs
+# notify: it finds what is due first there, however many wait behind it; whatever was taken has a later next_at. A
+# receiver that fails is left alone on purpose.
+_LATE = """
+WITH RECURSIVE lanes AS (
+  (SELECT lane, tenant_id, endpoint_id, tries, next_at, 1 AS place FROM deliveries
+   WHERE state = 'pending' ORDER BY lane, next_at LIMIT 1)
+  UNION ALL
+  SELECT following.*, place + 1 FROM lanes CROSS JOIN LATERAL (
+    SELECT d.lane, d.tenant_id, d.endpoint_id, d.tries, d.next_at FROM deliveries d
+    WHERE d.state = 'pending' AND d.lane > lanes.lane ORDER BY d.lane, d.next_at LIMIT 1
+  ) AS following
+  WHERE place < %(most)s
+)
+SELECT extract(epoch FROM clock_timestamp() - min(l.next_at))::float AS seconds FROM lanes l
+LEFT JOIN webhook_endpoints e ON e.tenant_id = l.tenant_id AND e.id = l.endpoint_id
+WHERE CASE WHEN l.endpoint_id IS NULL THEN l.tries = 0
+      ELSE e.url IS NOT NULL AND e.disabled_at IS NULL AND e.failing_since IS NULL END
 """
 
 _FAILING = """
@@ -99,6 +121,11 @@ def pending_deliveries(tx: PlatformTx) -> Pending:
     """What webhooks have still to be told, of at most MOST that are looked at."""
     row = tx.sql(_DELIVERIES, most=MOST).one()
     return Pending(deliveries=int(row.pending), oldest_seconds=max(0.0, row.oldest_seconds or 0.0))
+
+
+def late_delivery_seconds(tx: PlatformTx) -> float:
+    """For how long a delivery has been due, at most, whose receiver does not fail; of MOST_LANES receivers; or 0."""
+    return max(0.0, tx.sql(_LATE, most=MOST_LANES).one().seconds or 0.0)
 
 
 def failing_endpoints(tx: PlatformTx) -> int:

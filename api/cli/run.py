@@ -14,10 +14,11 @@ from api.client import Millrace, MillraceError
 
 @dataclass(kw_only=True, slots=True)
 class Run:
-    """Where the platform is, and two consoles (progress goes to standard error)."""
+    """Where the platform is, for whom one acts, and two consoles (progress goes to standard error)."""
 
     url: str | None
     key: str | None
+    tenant: str | None = None
     out: Console = field(default_factory=lambda: Console(highlight=False))
     err: Console = field(default_factory=lambda: Console(highlight=False, stderr=True))
 
@@ -25,7 +26,7 @@ class Run:
     def client(self) -> Iterator[Millrace]:
         """The client; what it raises on purpose becomes one readable block and exit status 1."""
         try:
-            with Millrace(self.url, self.key) as client:
+            with Millrace(self.url, self.key, tenant=self.tenant) as client:
                 yield client
         except MillraceError as exc:
             self.fail(str(exc))

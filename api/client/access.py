@@ -18,23 +18,26 @@ _NOWHERE = (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Access:
-    """The address of the API, without a slash at its end, and a key."""
+    """The address of the API, without a slash at its end, and a key; `tenant` is the one for whom an operator acts."""
 
     url: str
     key: str
+    tenant: str | None = None
 
 
 def from_env(
     url: str | None = None,
     key: str | None = None,
     *,
+    tenant: str | None = None,
     environ: Mapping[str, str] = os.environ,
     folder: Path | None = None,
 ) -> Access:
     """Find address and key: as given, else MILLRACE_URL and MILLRACE_API_KEY, else of a platform that runs here.
 
     That one is found by its run.json: in MILLRACE_HOME, or in `.millrace` of `folder` (default: the current one) or
-    of a folder above. Its key is never used for another address. Raises MillraceError.
+    of a folder above. Its key is never used for another address. An operator's key acts for `tenant`, where one is
+    named. Raises MillraceError.
     """
     url = (url or environ.get("MILLRACE_URL") or "").rstrip("/")
     key = key or environ.get("MILLRACE_API_KEY") or ""
@@ -50,7 +53,7 @@ def from_env(
         raise MillraceError(f"no API key for {url}: set MILLRACE_API_KEY, or give --key")
     if not _KEY.fullmatch(key):
         raise MillraceError("the API key has characters that no key has; was it copied whole?")
-    return Access(url=url, key=key)
+    return Access(url=url, key=key, tenant=tenant)
 
 
 def _running_here(home: str | None, folder: Path) -> Access | None:

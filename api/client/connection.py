@@ -152,10 +152,21 @@ def _session(access: Access, limits: httpx2.Limits) -> httpx2.Client:
             headers={"Authorization": f"Bearer {access.key}", "User-Agent": "millrace-python"},
             timeout=_TIMEOUT,
             limits=limits,
+            event_hooks={"request": [_acting_for(access.tenant, _origin(address))] if access.tenant else []},
             trust_env=not _is_loopback(address.host),  # a proxy of the workplace does not lead to this machine
         )
     except (httpx2.InvalidURL, ValueError) as exc:
         raise MillraceError(f"{access.url!r} is not an address that can be used: {exc}") from exc
+
+
+def _acting_for(tenant: str, origin: tuple[str, str, int | None]) -> Callable[[httpx2.Request], None]:
+    """What adds the tenant to each request to the platform: a link, too, and with a query of its own."""
+
+    def add(request: httpx2.Request) -> None:
+        if _origin(request.url) == origin:
+            request.url = request.url.copy_set_param("tenant", tenant)
+
+    return add
 
 
 @contextlib.contextmanager

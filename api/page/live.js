@@ -76,7 +76,8 @@ export function usePages(path, { query = null, every = 2000, limit = 100 } = {})
     const page = (cursor, signal) => api.get(path, { query: { ...query, limit, cursor }, signal });
     const work = async (signal) => {
       const first = await page(null, signal);
-      set((before) => withFirst(fresh ? NOTHING : before, first));
+      const alone = fresh || pages.current.length === 0;
+      set((before) => withFirst(fresh ? NOTHING : before, first, { limit, alone }));
       fresh = false;
       if (pages.current.length === 0) return;
       const cursor = pages.current[turn++ % pages.current.length];
@@ -120,8 +121,9 @@ function joined(rows, found) {
   return [...rows, ...found.filter((row) => !known.has(keyOf(row)))];
 }
 
-/** The first page takes the place of everything up to its last row. */
-function withFirst(before, { data, next_cursor: next }) {
+/** The first page takes the place of everything up to its last row; `alone`: no other was loaded. */
+function withFirst(before, { data, next_cursor: next }, { limit, alone }) {
+  if (next !== null && data.length < limit) return withSparse(before, { data, next, alone });
   const last = data.length ? before.rows.findIndex((row) => keyOf(row) === keyOf(data.at(-1))) : -1;
   if (next === null || last < 0) return { rows: data, next, error: null, loading: false };
   return {
@@ -130,6 +132,12 @@ function withFirst(before, { data, next_cursor: next }) {
     error: null,
     loading: false,
   };
+}
+
+/** Of a rare kind the first page may have few rows, or none, and not be the last: ids from `next` on it has not seen. */
+function withSparse(before, { data, next, alone }) {
+  const older = before.rows.filter((row) => keyOf(row) < next);
+  return { rows: joined(data, older), next: alone ? next : before.next, error: null, loading: false };
 }
 
 /** Another page takes the place of what stands between its cursor and its last row. */

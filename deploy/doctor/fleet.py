@@ -14,7 +14,7 @@ from storage.workers import Worker
 from tasks.names import Queue
 
 ABOUT = "processes"
-LOOPS = ("relay", "reap", "sweep", "count", "fire", "deliver")
+LOOPS = ("relay", "reap", "sweep", "count", "fire", "batch", "deliver")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,7 +37,7 @@ def read(tx: PlatformTx) -> Fleet:
 
 def check(fleet: Fleet) -> list[Finding]:
     """What is there, and what is missing."""
-    return [*_queues(fleet), *_loops(fleet), *_scalers(fleet), *_versions(fleet)]
+    return [*_queues(fleet), *_loops(fleet), *_scalers(fleet), *_troubles(fleet), *_versions(fleet)]
 
 
 def _queues(fleet: Fleet) -> Iterator[Finding]:
@@ -53,12 +53,15 @@ def _queues(fleet: Fleet) -> Iterator[Finding]:
         pool = pools.get(queue.value)
         if count[queue]:
             noun = "worker" if count[queue] == 1 else "workers"
-            words = f"The queue '{queue}' has {count[queue]} {noun}, {slots[queue]} slots."
+            room = "1 slot" if slots[queue] == 1 else f"{slots[queue]} slots"
+            words = f"The queue '{queue}' has {count[queue]} {noun}, {room}."
             yield ok(ABOUT, words, queue=queue.value, workers=count[queue], slots=slots[queue])
         elif pool is not None and pool.least == 0 and pool.most > 0:
             yield ok(ABOUT, f"The queue '{queue}' rests without a worker: its pool starts one for work.", queue=queue)
         else:
             mend = f"Start one: `celery -A tasks.app worker -Q {queue}`, or the scaler with a pool for it."
+            if pool is not None:
+                mend = f"The scaler's last word on its pool: {pool.last.reason}. `millrace pools {queue}` says more."
             yield warn(ABOUT, f"No worker serves the queue '{queue}'.", mend, queue=queue.value)
 
 
@@ -78,6 +81,17 @@ def _scalers(fleet: Fleet) -> Iterator[Finding]:
     if not any(process.role in ("scaler", "keda") for process in fleet.processes):
         mend = "Start `python -m scheduler scale` (or `keda`, on Kubernetes), unless you start workers by hand."
         yield warn(ABOUT, "No scaler runs: there are as many workers as there are.", mend)
+
+
+def _troubles(fleet: Fleet) -> Iterator[Finding]:
+    """What the scaler cannot do: files of pools that it does not take, replicas that end as they start."""
+    said: dict[str, list[str]] = {}
+    for pool in fleet.pools:
+        if isinstance(pool.last.inputs, dict) and pool.last.inputs.get("trouble"):
+            said.setdefault(str(pool.last.inputs["trouble"]), []).append(pool.name)
+    for trouble, names in said.items():
+        mend = "Mend what it says; the scaler looks again by itself. `millrace pools` shows what it decides meanwhile."
+        yield warn(ABOUT, f"The scaler says of {', '.join(names)}: {trouble}.", mend, pools=list(names))
 
 
 def _versions(fleet: Fleet) -> Iterator[Finding]:

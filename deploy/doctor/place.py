@@ -36,6 +36,9 @@ def find(environ: Mapping[str, str], home: Path | None, folder: Path) -> Place:
             running = _running_in(place, environ)
             if running is not None:
                 return running
+    if not any(environ.get(name) for name in _ADDRESSES):
+        words = "this environment, which names no servers, and no platform runs here: try another folder, or --home DIR"
+        return Place(env=dict(environ), words=words)
     return Place(env=dict(environ), words="this environment")
 
 

@@ -26,25 +26,29 @@ def as_json(findings: Sequence[Finding], where: str) -> str:
 
 
 def show(console: Console, findings: Sequence[Finding], where: str) -> None:
-    """Print them all, in their order."""
-    console.print(Text(f"Looking at {where}."))
+    """Print them all, in their order; where nobody looks, a line each, whole, so that it can be searched."""
+    _put(console, 0, Text(f"Looking at {where}."))
     about = None
     for finding in findings:
         if finding.about != about:
             console.print(Text(f"\n{finding.about}", style="bold"))
             about = finding.about
-        console.print(_line(finding))
+        _put(console, 2, _sentence(finding))
         if finding.mend:
-            console.print(Padding(Text(f"→ {finding.mend}{_more(finding)}"), (0, 0, 0, _INDENT), expand=False))
-    console.print(Text(f"\n{_ENDS[worst(findings)]}"))
+            _put(console, _INDENT, Text(f"→ {finding.mend}{_more(finding)}"))
+    console.print()
+    _put(console, 0, Text(_ENDS[worst(findings)]))
 
 
-def _line(finding: Finding) -> Padding:
-    return Padding(
-        Text.assemble((f"{finding.level:<4} ", _STYLES[finding.level]), _printable(finding.sentence)),
-        (0, 0, 0, 2),
-        expand=False,
-    )
+def _put(console: Console, indent: int, text: Text) -> None:
+    if console.is_terminal:
+        console.print(Padding(text, (0, 0, 0, indent), expand=False))
+    else:
+        console.print(Text(" " * indent).append_text(text), soft_wrap=True)
+
+
+def _sentence(finding: Finding) -> Text:
+    return Text.assemble((f"{finding.level:<4} ", _STYLES[finding.level]), _printable(finding.sentence))
 
 
 def _more(finding: Finding) -> str:

@@ -13,6 +13,7 @@ from api.cli.commands import cli
 from api.cli.tables import lasting
 from api.client import Millrace
 from deploy.local.servers import Urls
+from storage.tenants import create_key, ensure
 from tests.api.deciding import decide, grow_old, serve
 from tests.api.started import Api, started_api
 from tests.documents import CHAIN, put_in, taken
@@ -152,3 +153,17 @@ def test_the_table_of_queues_fits_a_terminal_of_eighty_columns(run: Run, api: Ap
 )
 def test_lengths_of_time_are_short(seconds: float, words: str) -> None:
     assert lasting(seconds) == words
+
+
+def test_an_operator_sees_and_changes_what_another_tenant_has(run: Run, api: Api) -> None:
+    with api.database.platform() as tx:
+        key = create_key(tx, ensure(tx, "acme & sons"), ["jobs:write"])
+    with Millrace(api.url, key) as theirs:
+        job = theirs.submit({"steps": {"hello": {"kind": "echo", "message": "hi"}}})
+    assert job.id not in run("jobs").stdout
+    assert job.id in run("--tenant", "acme & sons", "jobs", "--limit", "1").stdout
+    assert run("--tenant", "acme & sons", "cancel", job.id).exit_code == 0
+    nobody = run("--tenant", "nobody", "jobs")
+    assert (nobody.exit_code, nobody.stderr) == (1, "error: there is no such tenant (not_found)\n")
+    alone = run("--tenant", "acme & sons", "secrets")
+    assert (alone.exit_code, "only the tenant itself" in alone.stderr) == (1, True)

@@ -36,11 +36,26 @@ def test_the_page_and_what_it_links_to_come_without_a_key_and_from_here_alone(ap
 def test_nothing_in_the_page_runs_that_is_not_a_file_of_ours(api: Api) -> None:
     page = asked(api, "/")
     policy = dict(part.strip().split(" ", 1) for part in page.headers["content-security-policy"].split(";"))
-    assert policy["default-src"] == "'self'"
+    assert policy["default-src"] == "'none'"
     assert "unsafe" not in page.headers["content-security-policy"]
     assert policy["frame-ancestors"] == "'none'"
     assert not re.search(r"<script(?![^>]*\bsrc=)|<style|\son\w+=|\sstyle=", page.text)
     assert page.headers["x-content-type-options"] == "nosniff"
+
+
+def test_what_the_page_runs_bears_a_number_that_no_other_answer_has(api: Api) -> None:
+    """And nothing else on this host runs in it: files of tenants are here, too."""
+    numbers = []
+    for _ in range(2):
+        page = asked(api, "/")
+        (policy,) = re.findall(r"script-src ([^;]*);", page.headers["content-security-policy"])
+        (number,) = re.fullmatch(r"'nonce-([A-Za-z0-9_-]{24})'", policy).groups()  # type: ignore[union-attr]
+        assert f"style-src {policy};" in page.headers["content-security-policy"]
+        loads = re.findall(r"<script[^>]*>|<link[^>]*rel=\"(?:stylesheet|modulepreload)[^>]*>", page.text)
+        assert len(loads) > 5
+        assert [load for load in loads if f' nonce="{number}"' not in load] == []
+        numbers.append(number)
+    assert numbers[0] != numbers[1]
 
 
 def test_a_file_is_kept_for_good_under_its_versions_address_and_asked_for_again_under_another(api: Api) -> None:
@@ -53,12 +68,13 @@ def test_a_file_is_kept_for_good_under_its_versions_address_and_asked_for_again_
 
 
 def test_what_has_not_changed_is_not_sent_again(api: Api) -> None:
-    page = asked(api, "/")
-    assert page.headers["cache-control"] == "no-cache"
-    again = asked(api, "/", If_None_Match=f'"other", W/{page.headers["etag"]}')
+    file = asked(api, "/page/x/app.js")
+    assert file.headers["cache-control"] == "no-cache"
+    again = asked(api, "/page/x/app.js", If_None_Match=f'"other", W/{file.headers["etag"]}')
     assert (again.status_code, again.content) == (304, b"")
-    assert again.headers["etag"] == page.headers["etag"]
-    assert asked(api, "/", If_None_Match='"other"').status_code == 200
+    assert again.headers["etag"] == file.headers["etag"]
+    assert asked(api, "/page/x/app.js", If_None_Match='"other"').status_code == 200
+    assert "etag" not in asked(api, "/").headers  # that is another one each time
 
 
 @pytest.mark.parametrize(

@@ -105,6 +105,28 @@ def test_webhooks_are_told_while_they_wait_and_when_their_receivers_fail(own_api
     assert number(seen(own_api, operate), "millrace_webhook_deliveries_pending") == 0
 
 
+def test_a_webhook_is_late_by_as_much_as_it_could_have_been_tried_before(own_api: Api, operate: str) -> None:
+    database, tenant = own_api.database, own_api.acme.tenant
+
+    def late(least: float, most: float) -> None:
+        until(lambda: least <= number(seen(own_api, operate), "millrace_webhook_late_seconds") <= most)  # kept awhile
+
+    late(0, 0)
+    endpoint_in(database, tenant, url=None, listening_seconds=60)
+    failing, gone, good = (endpoint_in(database, tenant) for _ in range(3))
+    ended(database, tenant, put_in(database, tenant))
+    with database.begin(tenant) as tx:
+        delivering.note_failure(tx, failing.id, long_seconds=1000, many=10)
+        webhooks.disable(tx, gone.id, "it is gone")
+    with database.platform() as platform:
+        overdue = "UPDATE deliveries SET next_at = now() - interval '1 minute', happened_at = now() - interval '1 day'"
+        platform.sql(overdue)
+        platform.sql("UPDATE deliveries SET next_at = now() - interval '1 hour' WHERE lane <> %(lane)s", lane=good.id)
+    late(60, 120)
+    assert {one.delivery.endpoint_id for one in due(database)} >= {good.id}  # somebody tries it
+    late(0, 0)
+
+
 def test_breakers_are_told_by_hosts_that_steps_wait_for(own_api: Api, operate: str) -> None:
     tenant = own_api.acme.tenant
     for why, host in ((Why.DOWN, "a.example:443"), (Why.DOWN, "a.example:443"), (Why.THROTTLED, "b.example:443")):

@@ -133,6 +133,21 @@ def test_who_has_signed_in_may_look_on_while_sign_ins_cannot_be_read(
         assert browser.ask("GET", PATH).json()["causes"] == []
 
 
+def test_no_cache_keeps_it_also_when_nobody_could_be_asked_who_looks(
+    database: Database, database_url: str, servers: Urls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with relayed(database_url) as (relay, url), contextlib.ExitStack() as opened:
+        running = opened.enter_context(served(settings(url, {"CACHE_URL": servers.broker or ""})))
+        api = opened.enter_context(seen(running, database))
+        browser = opened.enter_context(signed_in(api, api.key(api.acme, "operate:read")))
+        assert browser.ask("GET", PATH).headers["cache-control"] == "no-store"
+        relay.cut()
+        for _ in range(2):
+            answer = browser.ask("GET", PATH)
+            assert (answer.status_code, answer.headers["cache-control"]) == (200, "no-store")
+            monkeypatch.setattr(lookout, "KEPT_SECONDS", 60.0)  # now it is known that the database is away
+
+
 def test_however_many_ask_it_is_looked_at_once(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lookout, "KEPT_SECONDS", 60.0)
     key = api.key(api.acme, "operate:read")

@@ -1,6 +1,7 @@
 """`python -m api` as a process: what it loads, how it starts, and how it stops."""
 
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -78,7 +79,8 @@ def test_a_bad_value_is_one_line_that_names_its_variable(name: str, value: str) 
 @pytest.fixture
 def process(env: dict[str, str]) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
     """The running process and where it answers."""
-    with subprocess.Popen([sys.executable, "-m", "api"], env=env, cwd=ROOT, stderr=subprocess.PIPE) as started:
+    usual = ["sh", "-c", 'ulimit -Sn 256 && exec "$0" -m api', sys.executable]  # of the files that it may have open
+    with subprocess.Popen(usual, env=env, cwd=ROOT, stderr=subprocess.PIPE) as started:
         url = f"http://127.0.0.1:{env['PORT']}"
         try:
             eventually(lambda: started.poll() is not None or answers(url), "it answers")
@@ -99,6 +101,8 @@ def test_it_serves_and_stops_within_five_seconds_although_a_client_watches(
 ) -> None:
     started, url = process
     assert httpx2.get(f"{url}/readyz").json() == {"status": "ready"}
+    soft, hard = resource.prlimit(started.pid, resource.RLIMIT_NOFILE)
+    assert soft == hard, "each client that watches takes a file"
     with database.platform() as tx:
         key = create_key(tx, tenant, ["jobs:read"])
     job = put_in(database, tenant)

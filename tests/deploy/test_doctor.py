@@ -233,7 +233,7 @@ def test_missing_workers_loops_and_mixed_versions_are_told(database: Database) -
     with database.platform_read() as tx:
         told = bad(fleet.check(fleet.read(tx)))
     assert any("No worker serves the queue 'ai'" in words for words in told)
-    assert any("No process keeps the loops reap, sweep, count, fire, deliver" in words for words in told)
+    assert any("No process keeps the loops reap, sweep, count, fire, batch, deliver" in words for words in told)
     assert any("No scaler runs" in words for words in told)
     assert any("0.0.1: scheduler; 0.0.2: images" in words for words in told)
 
@@ -263,7 +263,8 @@ def test_the_platform_meant_is_the_one_given_the_environments_or_the_one_that_ru
     home = tmp_path / ".millrace"
     home.mkdir()
     below = tmp_path / "a" / "b"
-    assert place.find({"X": "1"}, None, below).env == {"X": "1"}
+    nowhere = place.find({"X": "1"}, None, below)
+    assert (nowhere.env, "no platform runs here" in nowhere.words) == ({"X": "1"}, True)
     with pytest.raises(NoPlatform, match="no platform runs"):
         place.find({}, home, below)
     (home / "run.json").write_text(json.dumps({"env": {"DATABASE_URL": "postgresql://here"}}))
@@ -309,7 +310,7 @@ def test_a_home_in_which_nothing_runs_is_refused_in_one_line(tmp_path: Path) -> 
 
 
 def test_people_are_told_what_to_do_below_what_is_wrong() -> None:
-    console = Console(width=200, file=io.StringIO())
+    console = Console(width=20, file=io.StringIO())  # nobody looks: lines stay whole, so that they can be searched
     cause = replace(warn("work", "The queue 'images' is paused.", "Let it go on."), code="queue_paused")
     printing.show(console, [ok("database", "It answers."), cause], "this environment")
     assert isinstance(console.file, io.StringIO)

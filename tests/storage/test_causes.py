@@ -26,7 +26,7 @@ from storage.diagnosis_model import (
 from storage.model import TenantId
 
 NOW = datetime(2025, 3, 1, 12, tzinfo=UTC)
-LOOPS = dict.fromkeys(("relay", "reap", "sweep", "count", "fire", "deliver"), 1)
+LOOPS = dict.fromkeys(("relay", "reap", "sweep", "count", "fire", "batch", "deliver"), 1)
 QUEUE = QueueFacts(name="images", workers=2, slots=4, runnable=7, running=4, oldest_seconds=2.0)
 POOL = PoolFacts(name="images", replicas=2, wanted=2, least=1, most=4, asked=2, age_seconds=1.0, reason="2: 7 runnable")
 WELL = Facts(

@@ -220,8 +220,8 @@ def test_loops_that_no_living_process_keeps_are_named(database: Database) -> Non
         with database.platform() as tx:
             processes.seen(tx, known)
 
-    tell_of("relay", "reap", "sweep", "count", "fire", "deliver")
+    tell_of("relay", "reap", "sweep", "count", "fire", "batch", "deliver")
     assert codes(database) == []
-    tell_of("count", "fire", "sweep")
+    tell_of("count", "fire", "sweep", "batch")
     assert codes(database) == [CauseCode.RELAY_SILENT, CauseCode.LOOP_SILENT, CauseCode.LOOP_SILENT]
     assert look(database).processes is not None

@@ -16,7 +16,7 @@ export function jobColumns() {
 }
 
 function What({ job }) {
-  const of = [job.input?.filename, job.template, job.schedule && "by a schedule", ...marks(job.metadata)].filter(Boolean).join(", ");
+  const of = [job.kinds?.join(" + "), job.input?.filename, job.template, job.schedule && "by a schedule", ...marks(job.metadata)].filter(Boolean).join(", ");
   return html`
     <span class="clip" title=${job.error?.message ?? of}>
       ${of}${of && job.error ? " " : ""}${job.error && html`<span class="muted">${job.error.message}</span>`}
