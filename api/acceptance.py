@@ -14,12 +14,12 @@ from api.settings import ApiSettings
 from api.uploads import Intake
 from storage import audit, jobs
 from storage.errors import StorageError
-from storage.model import JobId, Json, Principal, TenantId, new_job_id
+from storage.model import Job, JobId, Json, NewJob, Principal, TenantId, new_job_id
 from tasks.image_identity import identity
 from tasks.job_document import job_document
 from tasks.known import Identity
-from tasks.spec import JobSpec
-from tasks.submit import submit
+from tasks.spec import JobSpec, check_needs_no_file
+from tasks.submit import Birth, draft, stands_alone, submit, submit_together, tell
 
 UNDO_SECONDS = 3600.0  # how long it is tried to undo what could not be undone at once
 AGAIN_SECONDS = 5.0
@@ -48,7 +48,24 @@ async def accept(request: Request, service: Service, caller: Principal, held: He
         await service.to_its_end(_undo(service, intake, held))
         raise
     # From here on a request that is cut off changes nothing: the job is written, or refused, to the end.
+    if held is None and intake.file is None and stands_alone(spec) and not audit.is_kept(caller):
+        return await service.to_its_end(_write_together(service, intake, spec))
     return await service.to_its_end(_write(service, caller, intake, spec, held))
+
+
+async def _write_together(service: Service, intake: Intake, spec: JobSpec) -> Json:
+    """Write a job that stands alone, together with those of other requests; nothing is to be undone."""
+    check_needs_no_file(spec)
+    birth = Birth(tenant_id=intake.tenant_id, job_id=intake.job_id, spec=spec, fired=None)
+    new = draft(birth)
+    job = await service.together(_store_all, (intake.tenant_id, new))
+    tell(intake.tenant_id, new)
+    return {"status": 202, "document": job_document(job, service.settings.public_url).model_dump(mode="json")}
+
+
+def _store_all(service: Service, drafts: Sequence[tuple[TenantId, NewJob]]) -> list[Job]:
+    with service.database.platform_read() as tx:  # one statement, whole by itself
+        return submit_together(tx, drafts)
 
 
 async def _write(service: Service, caller: Principal, intake: Intake, spec: JobSpec, held: Held | None) -> Json:

@@ -12,8 +12,10 @@ from fastapi_offline import FastAPIOffline
 
 from api import (
     audit,
+    batches,
     deadletters,
     deliveries,
+    docs_page,
     endings,
     errors,
     events,
@@ -50,6 +52,7 @@ from api.lookout import Lookout
 from api.service import Service
 from api.session_cookie import unstored
 from api.settings import ApiSettings
+from api.streams import Streams
 from api.watching import watched
 from storage.database import Database
 from storage.objects.stores import open_objects
@@ -71,10 +74,23 @@ Errors are `application/problem+json` with a stable `code`, and `errors` that po
 
 # In this order requests are matched: `flow` stands before `queues`, of which none is named so.
 NOUNS = (
+    *(  # what is asked most often comes first: a request is compared with one after another
+        jobs,
+        batches,
+        endings,
+        events,
+        outputs,
+        job_file,
+        similar,
+        schedule_runs,
+        schedules,
+        listen,
+        webhooks,
+        deliveries,
+    ),
     *(sessions, audit, tenants, workers, flow),
-    *(jobs, endings, events, outputs, job_file, similar, schedule_runs, schedules, listen, webhooks, deliveries),
     *(templates, uploaded, image_keys, images, secrets, deadletters, queues, pools, metrics, health),
-    *(scrape_targets, overview, job_logs, front),
+    *(scrape_targets, overview, job_logs, front, docs_page),
 )
 
 
@@ -89,6 +105,7 @@ def create_app(settings: ApiSettings, telemetry: Telemetry | None = None) -> Fas
         description=DESCRIPTION,
         version="1",
         lifespan=partial(_running, settings=settings, telemetry=telemetry),
+        docs_url=None,
         redoc_url=None,
         strict_content_type=False,
         redirect_slashes=False,
@@ -115,13 +132,23 @@ async def _running(app: FastAPI, settings: ApiSettings, telemetry: Telemetry | N
     app.state.searches = similar.Searches(
         database=database, folder=settings.cache_dir, most=settings.similar_max_pictures
     )
+    limiter, sign_ins = CapacityLimiter(settings.database.pool_size), _sessions(settings)
+    streams = Streams(
+        database,
+        sign_ins,
+        limiter,
+        check_seconds=settings.stream_check_seconds,
+        keep_alive_seconds=settings.keep_alive_seconds,
+    )
+    streams.start()
     app.state.service = Service(
         settings=settings,
         database=database,
         objects=objects,
         hub=hub,
-        limiter=CapacityLimiter(settings.database.pool_size),
-        sessions=_sessions(settings),
+        limiter=limiter,
+        streams=streams,
+        sessions=sign_ins,
     )
     app.state.lookout = Lookout(app.state.service)
     living = ExitStack()
@@ -129,6 +156,7 @@ async def _running(app: FastAPI, settings: ApiSettings, telemetry: Telemetry | N
         living.enter_context(telling(database, telemetry))
     yield
     app.state.lookout.close()
+    streams.close()
     await app.state.service.finish(seconds=STOP_SECONDS)
     hub.close()
     if app.state.service.sessions is not None:

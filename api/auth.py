@@ -1,6 +1,7 @@
 """Who calls, and what they may do: `Authorization: Bearer mk_…`, or the cookie of who has signed in with a key."""
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Annotated
 
 from fastapi import Depends, Query, Request, Security
@@ -102,7 +103,7 @@ def may_watch(caller: Principal) -> bool:
 
 async def holder(service: Service, key: str) -> Principal:
     """Whom the key belongs to. Raises Refused (401)."""
-    found = await service.blocking(_who_has, service, key) if key.startswith(KEY_PREFIX) and key.isascii() else None
+    found = await service.together(_who_have, key) if key.startswith(KEY_PREFIX) and key.isascii() else None
     if found is None:
         raise Refused(401, "key_invalid", "this API key is unknown or revoked", headers=_CHALLENGE)
     return found
@@ -118,6 +119,7 @@ async def signed_in(request: Request, service: Service) -> tuple[Session, Key]:
     key = None if session is None else await service.blocking(key_of, service, session.key_id)
     if session is not None and key is None:  # revoked
         await sessions.end_all(session.key_id)
+        service.streams.end_sessions(session.key_id)
     if session is None or key is None:
         raise session_cookie.ended()
     return session, key
@@ -134,9 +136,9 @@ def key_of(service: Service, key_id: KeyId) -> Key | None:
         return tenants.key_of(tx, key_id)
 
 
-def _who_has(service: Service, key: str) -> Principal | None:
+def _who_have(service: Service, keys: Sequence[str]) -> list[Principal | None]:
     with service.database.platform_read() as tx:
-        return tenants.who_has(tx, key)
+        return tenants.who_have(tx, keys)
 
 
 def _tenant(service: Service, name: str) -> TenantId | None:

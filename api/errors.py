@@ -120,7 +120,10 @@ def problem(refused: Refused) -> Response:
         "detail": refused.detail,
     }
     if refused.flaws:
-        body["errors"] = [{"pointer": flaw.pointer, "detail": flaw.detail} for flaw in refused.flaws]
+        body["errors"] = [
+            {"pointer": flaw.pointer, "detail": flaw.detail, **({} if flaw.line is None else {"line": flaw.line})}
+            for flaw in refused.flaws
+        ]
     return JSONResponse(
         body, status_code=refused.status, headers=refused.headers, media_type="application/problem+json"
     )

@@ -8,9 +8,11 @@ import socket
 import threading
 from collections import defaultdict
 from collections.abc import Iterator
+from typing import Protocol
 
 import psycopg
 
+from storage.batch_ids import BatchId
 from storage.database import Database
 from storage.errors import DatabaseUnavailable
 from storage.events import EVENTS_CHANNEL
@@ -18,6 +20,12 @@ from storage.model import JobId, TenantId
 from storage.webhook_model import WEBHOOKS_CHANNEL
 
 log = logging.getLogger(__name__)
+
+
+class Waiter(Protocol):
+    """Who waits for news: an event, or an open stream."""
+
+    def set(self) -> None: ...
 
 
 class Hub:
@@ -28,7 +36,7 @@ class Hub:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._waiting: dict[str, set[asyncio.Event]] = defaultdict(set)
+        self._waiting: dict[str, set[Waiter]] = defaultdict(set)
         self._stop = threading.Event()
         self._bell, self._ear = socket.socketpair()  # ends the thread's wait at once
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -46,17 +54,24 @@ class Hub:
         self._ear.close()
 
     @contextlib.contextmanager
-    def subscribe(self, whose: JobId | TenantId) -> Iterator[asyncio.Event]:
-        """An event that is set whenever the job, or the tenant's deliveries, have news; clear it before you look.
+    def subscribe(self, whose: JobId | BatchId | TenantId) -> Iterator[asyncio.Event]:
+        """An event that is set whenever the job, or the tenant's deliveries, have news, or the batch has ended; clear
+        it before you look.
 
         Subscribe, then look, then wait.
         """
         woken = asyncio.Event()
-        self._waiting[whose].add(woken)
-        try:
+        with self.telling(whose, woken):
             yield woken
+
+    @contextlib.contextmanager
+    def telling(self, whose: JobId | BatchId | TenantId, waiter: Waiter) -> Iterator[None]:
+        """Have the waiter set whenever there is such news."""
+        self._waiting[whose].add(waiter)
+        try:
+            yield
         finally:
-            self._waiting[whose].discard(woken)
+            self._waiting[whose].discard(waiter)
             if not self._waiting[whose]:
                 del self._waiting[whose]
 
@@ -90,8 +105,8 @@ class Hub:
 
     def _wake(self, whose: str | None) -> None:
         if whose is None:
-            woken = [event for events in self._waiting.values() for event in events]
+            woken = [waiter for waiters in self._waiting.values() for waiter in waiters]
         else:
             woken = list(self._waiting.get(whose, ()))
-        for event in woken:
-            event.set()
+        for waiter in woken:
+            waiter.set()

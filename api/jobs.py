@@ -11,23 +11,16 @@ from pydantic import AwareDatetime
 from api import idempotent, openapi
 from api.acceptance import accept
 from api.auth import Reader, Writer, may_watch
+from api.batch_openapi import BATCH_ID_PATTERN
 from api.errors import Refused, not_found
 from api.idempotent import KeyHeader
-from api.schemas import JobPage
+from api.schemas import JobListed, JobPage
 from api.service import Service, Serving
 from api.uploads import Intake
 from storage import jobs, listing
+from storage.batch_ids import BatchId, is_batch_id
 from storage.listing import JobFilter
-from storage.model import (
-    Job,
-    JobId,
-    JobState,
-    Json,
-    Principal,
-    TenantId,
-    is_job_id,
-    new_job_id,
-)
+from storage.model import Job, JobId, JobState, Json, Principal, TenantId, is_job_id, new_job_id
 from tasks.job_document import JobDocument, job_document, job_summary
 from tasks.templates import REFERENCE_PATTERN, SHIPPED
 
@@ -76,6 +69,10 @@ async def index(
     service: Serving,
     caller: Reader,
     state: Annotated[JobState | None, Query(description="only jobs in this state")] = None,
+    batch: Annotated[
+        str | None,
+        Query(description="only jobs of this batch", json_schema_extra={"pattern": BATCH_ID_PATTERN}),
+    ] = None,
     kind: Annotated[str | None, Query(description="only jobs with a step of this kind", max_length=200)] = None,
     created_after: Annotated[AwareDatetime | None, Query(description="only jobs accepted then or later")] = None,
     created_before: Annotated[AwareDatetime | None, Query(description="only jobs accepted before this time")] = None,
@@ -87,16 +84,24 @@ async def index(
 ) -> Response:
     """The tenant's jobs, newest first, without their steps.
 
-    With `kind` a page may hold fewer than `limit` jobs, or none, and not be the last: go on while there is a cursor.
+    With `kind` or a time a page may hold fewer than `limit` jobs, or none, and not be the last: go on while there is a
+    cursor.
     """
     if cursor is not None and not is_job_id(cursor):
         raise Refused(422, "cursor_invalid", "'cursor' must be the next_cursor of an earlier page")
+    if batch is not None and not is_batch_id(batch):
+        raise Refused(422, "batch_invalid", "'batch' must be a batch's id, bat_…")
     before = None if cursor is None else JobId(cursor)
     of_kind = None if kind is None else kind.replace("\0", "\ufffd")  # which no row can hold
-    chosen = JobFilter(state=state, kind=of_kind, created_after=created_after, created_before=created_before)
+    chosen = JobFilter(
+        state=state,
+        batch=None if batch is None else BatchId(batch),
+        kind=of_kind,
+        created_after=created_after,
+        created_before=created_before,
+    )
     found, following = await service.blocking(_page, service, caller, chosen, before, limit)
-    shown = [job_summary(job, service.settings.public_url) for job in found]
-    return Response(JobPage(data=shown, next_cursor=following).model_dump_json(), media_type="application/json")
+    return Response(JobPage(data=found, next_cursor=following).model_dump_json(), media_type="application/json")
 
 
 @router.get(
@@ -122,7 +127,7 @@ async def show(
 ) -> Response:
     """The job with its steps as they stand, or, with `wait`, as soon as it has ended."""
     seconds, headers = wait or 0.0, {}
-    if wait is None and (preferred := _preferred_wait(prefer)):
+    if wait is None and (preferred := preferred_wait(prefer)):
         seconds, headers = preferred, {"Preference-Applied": f"wait={preferred:g}"}
     job = await _ended_or_as_it_stands(service, caller, checked_id(job_id), seconds)
     document = job_document(job, service.settings.public_url, workers=may_watch(caller))
@@ -150,10 +155,15 @@ def _accepted(answer: Json) -> Response:
 
 def _page(
     service: Service, caller: Principal, chosen: JobFilter, before: JobId | None, limit: int
-) -> tuple[list[Job], JobId | None]:
+) -> tuple[list[JobListed], JobId | None]:
     with service.database.snapshot(caller.tenant_id) as tx:
-        found, following = listing.listed(tx, chosen, before=before, limit=limit)
-        return jobs.those(tx, found), following
+        ids, following = listing.listed(tx, chosen, before=before, limit=limit)
+        found, kinds = jobs.those(tx, ids), listing.kinds_of(tx, ids)
+    shown = [
+        JobListed(**dict(job_summary(job, service.settings.public_url)), kinds=list(kinds.get(job.id, ())))
+        for job in found
+    ]
+    return shown, following
 
 
 def find_job(service: Service, caller: Principal, job_id: JobId) -> Job | None:
@@ -185,7 +195,8 @@ def _is_open(service: Service, caller: Principal, job_id: JobId) -> bool:
         return jobs.is_terminal(tx, job_id) is False
 
 
-def _preferred_wait(prefer: str | None) -> float | None:
+def preferred_wait(prefer: str | None) -> float | None:
+    """Seconds that the header Prefer asks to wait (RFC 7240), at most MAX_WAIT_SECONDS; None if it does not."""
     for preference in (prefer or "").split(","):
         name, _, value = preference.partition(";")[0].strip().partition("=")
         if name.strip().lower() == "wait" and value.strip().isascii() and value.strip().isdigit():

@@ -9,6 +9,7 @@ from fastapi.openapi.utils import get_openapi
 from starlette.routing import compile_path
 
 from api import (
+    batch_openapi,
     image_openapi,
     job_openapi,
     listen_openapi,
@@ -178,7 +179,14 @@ def install(app: FastAPI, kinds: Mapping[str, Kind] = TENANT_KINDS) -> None:
                 )
             }
             schemas |= job_openapi.request_schemas(kinds, schemas)
-            for noun in (image_openapi, schedule_openapi, webhook_openapi, secret_openapi, template_openapi):
+            for noun in (
+                batch_openapi,
+                image_openapi,
+                schedule_openapi,
+                webhook_openapi,
+                secret_openapi,
+                template_openapi,
+            ):
                 schemas |= {name: plain(schema, schemas) for name, schema in noun.request_schemas(REF).items()}
             schemas["StepDocument"]["properties"]["result"] = job_openapi.result_schema(kinds, schemas)
             app.openapi_schema = made

@@ -9,10 +9,16 @@ from storage.events import Event
 from tasks.job_document import Document, JobSummary
 
 
+class JobListed(JobSummary):
+    """A job in a listing, with the kinds of its steps."""
+
+    kinds: Annotated[list[str], Field(description="what its steps do: each kind once, by name")]
+
+
 class JobPage(Document):
     """Jobs, newest first; `next_cursor` is null on the last page."""
 
-    data: list[JobSummary]
+    data: list[JobListed]
     next_cursor: str | None
 
 
@@ -43,6 +49,7 @@ class FlawDocument(Document):
 
     pointer: str
     detail: str
+    line: Annotated[int | None, Field(ge=1, description="of the document, where there are many")] = None
 
 
 class Problem(Document):

@@ -1,40 +1,59 @@
 """What the routers stand on, made once per process by api.app."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Annotated, Any, ParamSpec, TypeVar, cast
 
 from anyio import CapacityLimiter, to_thread
 from fastapi import Depends, Request
 
+from api.batch_spool import BatchRoom
 from api.errors import Refused
+from api.gathering import Gathering
 from api.hub import Hub
 from api.settings import ApiSettings
+from api.streams import Streams
 from storage.database import Database
 from storage.objects import Objects
 from storage.sealing import Keyring
 from storage.sessions import Sessions
 
 P = ParamSpec("P")
+Q = TypeVar("Q")
 R = TypeVar("R")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Service:
-    """Settings, rows, objects and news; `limiter` lets no more threads ask the database than it has connections."""
+    """Settings, rows, objects, news and who reads them.
+
+    `limiter` lets no more threads ask the database than it has connections.
+    """
 
     settings: ApiSettings
     database: Database
     objects: Objects
     hub: Hub
     limiter: CapacityLimiter
+    streams: Streams
     sessions: Sessions | None = None
+    batch_room: BatchRoom = field(default_factory=BatchRoom)
     unfinished: set[asyncio.Task[Any]] = field(default_factory=set)
+    gatherings: dict[Any, Gathering[Any, Any]] = field(default_factory=dict)
 
     async def blocking(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Call a function that asks the database, in a thread."""
         return await to_thread.run_sync(lambda: function(*args, **kwargs), limiter=self.limiter)
+
+    async def together(self, ask_all: Callable[["Service", Sequence[Q]], Sequence[R]], question: Q) -> R:
+        """Ask the database together with the other requests that ask the same of it in this moment."""
+        gathering = self.gatherings.get(ask_all)
+        if gathering is None:
+            gathering = self.gatherings[ask_all] = Gathering(partial(ask_all, self), self.blocking)
+        answer: R = await gathering.ask(question)
+        return answer
 
     def keyring(self) -> Keyring:
         """What seals secrets. Raises Refused (503) where the operator has set none."""

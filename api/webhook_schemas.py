@@ -18,7 +18,7 @@ WHSEC_PATTERN = "^whsec_[A-Za-z0-9+/]{32,86}={0,2}$"
 
 # Every type but webhook.test, which is sent when it is asked for.
 Wanted = Literal[
-    "job.succeeded", "job.failed", "job.canceled", "job.expired", "step.succeeded", "webhook.disabled"
+    "job.succeeded", "job.failed", "job.canceled", "job.expired", "step.succeeded", "batch.finished", "webhook.disabled"
 ]  # fmt: skip
 DEFAULT_EVENTS: tuple[Wanted, ...] = ("job.succeeded", "job.failed", "job.canceled", "job.expired")
 

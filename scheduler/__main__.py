@@ -34,8 +34,8 @@ def scheduler() -> None:
 
 @scheduler.command()
 def run() -> None:
-    """Relay, reaper, sweeper, counter, schedules and webhooks in one process; any number of such processes may run."""
-    _keep("relay", "reap", "sweep", "count", "fire", "deliver")
+    """Relay, reaper, sweeper, counter, schedules, batches, webhooks in one process; any number of these may run."""
+    _keep("relay", "reap", "sweep", "count", "fire", "batch", "deliver")
 
 
 @scheduler.command()
@@ -70,8 +70,8 @@ def fire() -> None:
 
 @scheduler.command()
 def deliver() -> None:
-    """Deliver webhooks; any number of such processes may run."""
-    _keep("deliver")
+    """End batches whose jobs have ended, and deliver webhooks; any number of such processes may run."""
+    _keep("batch", "deliver")
 
 
 @scheduler.command()
@@ -197,6 +197,7 @@ def simulate(words: tuple[str, ...]) -> None:
 
 
 def _keep(*names: str) -> None:
+    from scheduler.batches import batch as batch_loop
     from scheduler.count import count as count_loop
     from scheduler.fire import fire as fire_loop
     from scheduler.reap import reap as reap_loop
@@ -224,6 +225,7 @@ def _keep(*names: str) -> None:
         "sweep": partial(sweep_loop, database, objects),
         "count": partial(count_loop, database),
         "fire": firing,
+        "batch": partial(batch_loop, database, found.webhooks.public_url),
     }
     if "deliver" in names:
         loops["deliver"] = _delivering(database, found.webhooks)

@@ -1,6 +1,7 @@
 """The broker as the relay sees it: sends the hint that a step may run, and tells how many hints a queue holds."""
 
-from collections.abc import Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,7 +13,9 @@ from scheduler import epoch
 from scheduler.errors import BrokerUnavailable
 from storage.runnable import Runnable
 from tasks.names import KINDS, Kind
+from tasks.transport.publishing import pipelined
 
+SHARES = 4  # hints of a kind over which what waits is spread before they grow
 ANSWER_SECONDS = 3  # a broker that says nothing for this long is away
 
 
@@ -24,18 +27,31 @@ class Hints:
         self._app.config_from_object("celeryconfig")
         self.queues = sorted(self._app.amqp.queues)
         self._kinds = kinds
+        self.grouping = {kind.queue.value for kind in kinds.values() if kind.group > 1}  # queues with small steps
         self._connection: Connection | None = None
         self._producer: Producer | None = None
 
-    def send(self, step: Runnable) -> None:
-        """Tell the workers of the step's queue, one of `queues`, that it may run. Raises BrokerUnavailable."""
+    def group(self, steps: Sequence[Runnable]) -> list[list[Runnable]]:
+        """The steps by the hints in which they are to be sent, see `hint_groups`."""
+        return hint_groups(steps, lambda name: self._kinds[name].group if name in self._kinds else 1)
+
+    def send_all(self, groups: Sequence[Sequence[Runnable]]) -> None:
+        """Send a hint for each group, see `send`, in as few round trips as can be. Raises BrokerUnavailable."""
+        with self._as_ours() as connection, pipelined(self._made_producer(connection)):
+            for group in groups:
+                self.send(group)
+
+    def send(self, steps: Sequence[Runnable]) -> None:
+        """Tell the workers of a queue, one of `queues`, that these of its steps may run, all of one kind and priority.
+
+        Raises BrokerUnavailable.
+        """
+        step = steps[0]
         kind = self._kinds.get(step.kind)
         with self._as_ours() as connection:
-            if self._producer is None:
-                self._producer = self._app.amqp.Producer(connection)
             self._app.send_task(
                 step.kind,
-                kwargs={"tenant": step.tenant_id, "job": step.job_id, "step": step.step_id},
+                kwargs=_told(steps),
                 task_id=step.step_id,
                 queue=step.queue,
                 # As Redis counts (quorum queues have none). What lost its worker need not wait a second time.
@@ -44,11 +60,11 @@ class Hints:
                 soft_time_limit=kind.soft_time_limit if kind else None,
                 argsrepr="()",
                 # What Flower shows: no payloads, no secrets.
-                kwargsrepr=f"{{'job': '{step.job_id}', 'tenant': '{step.tenant_id}'}}",
+                kwargsrepr=_shown(steps),
                 ignore_result=True,
                 retry=False,
                 confirm_timeout=ANSWER_SECONDS,
-                producer=self._producer,
+                producer=self._made_producer(connection),
             )
 
     def connect(self) -> None:
@@ -101,9 +117,47 @@ class Hints:
             self.close()
             raise BrokerUnavailable(f"{type(exc).__name__}: {exc}") from exc
 
+    def _made_producer(self, connection: Connection) -> Producer:
+        if self._producer is None:
+            self._producer = self._app.amqp.Producer(connection)
+        return self._producer
+
     def _is_amqp(self) -> bool:
         return str(self._app.conf.broker_url).startswith(("amqp", "pyamqp"))
 
     def _errors(self) -> tuple[type[BaseException], ...]:
         transport = () if self._connection is None else self._connection.connection_errors
         return (OperationalError, OSError, *transport)
+
+
+def hint_groups(steps: Sequence[Runnable], most: Callable[[str], int]) -> list[list[Runnable]]:
+    """The steps in their order, but those of one kind and priority together: at most `most` of the kind in one hint.
+
+    Where few wait, each has a hint of its own: then many slots share them. So has what has lost its worker before,
+    which could take others with it.
+    """
+    alike: dict[tuple[str, int], list[Runnable]] = defaultdict(list)
+    alone: list[list[Runnable]] = []
+    for step in steps:
+        if step.losses or most(step.kind) == 1:
+            alone.append([step])
+        else:
+            alike[step.kind, step.priority].append(step)
+    groups = list(alone)
+    for (kind, _), those in alike.items():
+        size = min(most(kind), max(1, len(those) // SHARES))
+        groups += [those[first : first + size] for first in range(0, len(those), size)]
+    place = {step.step_id: number for number, step in enumerate(steps)}
+    return sorted(groups, key=lambda group: place[group[0].step_id])
+
+
+def _told(steps: Sequence[Runnable]) -> dict[str, Any]:
+    """As tasks.hinted reads it."""
+    if len(steps) == 1:
+        return {"tenant": steps[0].tenant_id, "job": steps[0].job_id, "step": steps[0].step_id}
+    return {"group": [(step.tenant_id, step.job_id, step.step_id) for step in steps]}
+
+
+def _shown(steps: Sequence[Runnable]) -> str:
+    more = f", 'steps': '{len(steps)}'" if len(steps) > 1 else ""
+    return f"{{'job': '{steps[0].job_id}', 'tenant': '{steps[0].tenant_id}'{more}}}"

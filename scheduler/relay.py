@@ -19,14 +19,18 @@ from storage.database import Database, PlatformTx
 from storage.events import READY_CHANNEL
 from storage.telemetry import trace_rows
 from storage.telemetry.metrics import RELAY_SECONDS, RELAY_SENT
+from tasks.names import Priority
 
 log = logging.getLogger(__name__)
 
-BATCH = 100  # steps per transaction: what is sent twice when one of them cannot be sent
-WINDOW = 500  # hints per queue that the broker holds at a time; the rest waits in the database
+BATCH = 250  # steps per transaction: what is sent twice when one of them cannot be sent
+WINDOW = 1000  # hints per queue that the broker holds at a time; the rest waits in the database
 DUE = 1000  # steps whose time has come, queued at once
 POLL_SECONDS = 1.0  # how often it looks without being woken
-FULL_POLL_SECONDS = 0.2  # and while a queue's window is full
+FULL_POLL_SECONDS = 0.1  # and while a queue's window is full
+ENOUGH = 16  # small steps that are sent and not taken, of a queue: then others gather
+GATHER_SECONDS = 0.2  # for so long at most
+HELD_SECONDS = 0.01  # meanwhile the relay does not look at what is announced
 CHECK_SECONDS = 1.0  # how often it looks for hints that were lost
 LOST_AFTER_SECONDS = 4.0  # a hint this old, not taken, while the queue is empty, is taken for lost
 OVERTAKEN_SECONDS = 10.0  # and one that was overtaken by one that was sent this much later
@@ -43,19 +47,23 @@ def relay(database: Database, stop: threading.Event) -> None:
                     find_lost(database, hints)
                     checked = time.monotonic()
                 began = time.monotonic()
-                is_full = publish(database, hints).is_full
+                published = publish(database, hints)
                 RELAY_SECONDS.observe(time.monotonic() - began)
-                wait(connection, _pause(database, is_full=is_full), stop)
+                if published.is_held:
+                    stop.wait(HELD_SECONDS)  # whatever is announced meanwhile
+                else:
+                    wait(connection, _pause(database, is_full=published.is_full), stop)
     finally:
         hints.close()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Published:
-    """How many hints were sent, and whether there are more than some queue's window takes."""
+    """How many steps were sent; whether a queue's window is full; whether small ones are held until they are many."""
 
     sent: int
     is_full: bool
+    is_held: bool = False
 
 
 def publish(database: Database, hints: Hints) -> Published:
@@ -63,17 +71,27 @@ def publish(database: Database, hints: Hints) -> Published:
     # Committed before anything is sent: a worker that is quick must see the step queued, or it would drop the hint.
     with database.platform() as tx:
         runnable.make_due_queued(tx, limit=DUE)
-        rooms = runnable.room(tx, hints.queues, window=WINDOW)
+        rooms = runnable.room(tx, hints.queues, window=WINDOW, many=BATCH)
+    held = {queue for queue, room in rooms.items() if queue in hints.grouping and is_held(room)}
     sent, failed = {}, []
     for queue, room in rooms.items():
+        if queue in held:
+            continue
         try:
-            sent[queue] = _publish_queue(database, hints, queue, room)
+            sent[queue] = _publish_queue(database, hints, queue, WINDOW - room.sent)
         except BrokerUnavailable as exc:
             hints.connect()  # raises if it is the whole broker; a single queue that is stuck must not stop the others
             failed.append(exc)
     if failed:
         raise failed[0]
-    return Published(sent=sum(sent.values()), is_full=any(sent[queue] >= room for queue, room in rooms.items()))
+    is_full = any(number >= WINDOW - rooms[queue].sent for queue, number in sent.items())
+    return Published(sent=sum(sent.values()), is_full=is_full, is_held=bool(held))
+
+
+def is_held(room: runnable.Room) -> bool:
+    """Whether the workers of small steps have enough before them: others gather a moment longer, for larger hints."""
+    is_urgent = room.priority == Priority.HIGH.rank or room.waits_seconds > GATHER_SECONDS
+    return room.sent >= ENOUGH and room.unsent < BATCH and not is_urgent
 
 
 def find_lost(database: Database, hints: Hints) -> int:
@@ -84,8 +102,7 @@ def find_lost(database: Database, hints: Hints) -> int:
     step: it will find those steps taken.
     """
     if not hints.is_remembered():
-        with database.platform() as tx:
-            found = runnable.unpublish_all(tx)
+        found = _again(database, partial(runnable.unpublish_all, limit=BATCH))
         hints.begin_epoch()  # not sooner: were we to die in between, the next relay would not know
         log.warning("relay.broker_forgot steps=%s", found)
         return found
@@ -131,8 +148,7 @@ def _publish_batch(tx: PlatformTx, hints: Hints, queue: str, size: int) -> int:
     tx.sql("SET LOCAL synchronous_commit = off")
     steps = runnable.take_to_publish(tx, queue, limit=size)
     traced = trace_rows.waiting(tx, steps)
-    for step in steps:
-        hints.send(step)
+    hints.send_all(hints.group(steps))
     trace_rows.tell_sent(traced)
     return len(steps)
 

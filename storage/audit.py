@@ -71,8 +71,13 @@ def note(
 
 def note_work(tx: Tx, who: Principal, action: str, target: str) -> None:
     """The same of what programs do all day with a key of their own, which needs no second row for each job."""
-    if who.via != "key" or who.acting is not None:
+    if is_kept(who):
         note(tx, who, action, target)
+
+
+def is_kept(who: Principal) -> bool:
+    """Whether `note_work` writes down what they do."""
+    return who.via != "key" or who.acting is not None
 
 
 def page(tx: Tx, *, action: str | None, before: str | None, limit: int) -> Sequence[Entry]:

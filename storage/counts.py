@@ -16,6 +16,10 @@ from storage.journal import ARRIVED, BUCKET, FLOW_SECONDS, GROWTH, SHORTEST, TAL
 
 ENOUGH = 20  # attempts of the last five minutes, that they and not the last hour's say how long one takes
 
+MOST_SENT = 2_000  # hints of a queue that are looked at, the oldest: the relay sends half as many at a time
+
+# What is sent is asked for queue by queue and in the order of the index: the planner takes state and published_at to be
+# independent, since almost all that ended was sent, and would rather read a deep table as a whole.
 # What is due but not queued yet is runnable already: the relay is about to see it.
 _STATES = f"""
 WITH counted AS (
@@ -28,8 +32,11 @@ WITH counted AS (
          count(*) FILTER (WHERE state = 'retrying') AS retrying
   FROM steps WHERE state IN ('scheduled', 'retrying') AND run_at <= now() GROUP BY queue, priority
 ), sent AS (
-  SELECT queue, priority, min(run_at) AS oldest FROM steps
-  WHERE state = 'queued' AND published_at IS NOT NULL GROUP BY queue, priority
+  SELECT queue, priority, min(run_at) AS oldest FROM (SELECT DISTINCT queue FROM counted) AS known, LATERAL (
+    SELECT priority, run_at FROM steps
+    WHERE state = 'queued' AND published_at IS NOT NULL AND steps.queue = known.queue
+    ORDER BY published_at LIMIT {MOST_SENT}
+  ) AS hints GROUP BY queue, priority
 ), summed AS (
   SELECT queue, priority, sum(waiting) AS waiting, sum(scheduled) AS scheduled, sum(queued) AS queued,
          sum(running) AS running, sum(retrying) AS retrying

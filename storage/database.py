@@ -116,8 +116,10 @@ class Database:
     @contextmanager
     def platform_read(self) -> Iterator[PlatformTx]:
         """Single statements of the platform without a transaction around them."""
+        acts: list[Callable[[], None]] = []
         with _as_ours(), self._reading.connect() as connection:
-            yield PlatformTx(connection=connection)
+            yield PlatformTx(connection=connection, acts=acts)
+        _do(acts)
 
     @contextmanager
     def platform_snapshot(self) -> Iterator[PlatformTx]:

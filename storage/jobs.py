@@ -10,25 +10,8 @@ from typing import Any, NamedTuple
 from sqlalchemy import func, select
 
 from storage.database import PlatformTx, Tx
-from storage.model import (
-    Attempt,
-    Fired,
-    Job,
-    JobId,
-    JobInput,
-    JobState,
-    Json,
-    NewJob,
-    NewStep,
-    Notify,
-    Outcome,
-    PublicError,
-    ScheduleId,
-    Step,
-    StepId,
-    StepState,
-    TenantId,
-)
+from storage.job_rows import attempt_of, job_of, step_of
+from storage.model import Attempt, Job, JobId, JobState, Json, NewJob, NewStep, Step, StepState, TenantId
 from storage.tables import attempts, jobs, steps
 
 # One round trip: the jobs, their steps, their first events, and the announcements, all or nothing.
@@ -37,14 +20,15 @@ WITH given AS (
   SELECT * FROM jsonb_to_recordset(%(jobs)s::jsonb)
     AS item (tenant text, id text, priority int, input jsonb, metadata jsonb, deadline float, "unique" jsonb,
              schedule text, fire_time timestamptz, notify jsonb, template text, trace text,
-             request text, steps jsonb)
+             request text, batch text, line int, steps jsonb)
 ), job AS (
   INSERT INTO jobs (tenant_id, id, state, priority, input, metadata, steps_total, steps_open, event_seq,
                     deadline_seconds, deadline_at, unique_key, schedule_id, fire_time, notify, template, trace,
-                    request_id)
+                    request_id, batch_id, batch_line)
   SELECT tenant, id, 'queued', priority, NULLIF(input, 'null'), metadata, jsonb_array_length(steps),
          jsonb_array_length(steps), 1, deadline, now() + make_interval(secs => deadline), NULLIF("unique", 'null'),
-         schedule, fire_time, NULLIF(notify, 'null'), template, trace, request
+         schedule, fire_time, NULLIF(notify, 'null'), template, trace, request,
+         batch, line
   FROM given
   RETURNING id, created_at, deadline_at
 ), step AS (
@@ -84,7 +68,16 @@ def insert(tx: Tx, new: NewJob) -> Job:
 
     Returns the job as it now stands.
     """
-    written = tx.sql(_INSERT, jobs=json.dumps([_given(tx.tenant_id, new)])).one()
+    return _born(new, tx.sql(_INSERT, jobs=json.dumps([_given(tx.tenant_id, new)])).one())
+
+
+def insert_many(tx: PlatformTx, new: Sequence[tuple[TenantId, NewJob]]) -> list[Job]:
+    """Write many jobs, of any tenants, as `insert` does: in one statement. Returns them as they now stand."""
+    rows = {row.id: row for row in tx.sql(_INSERT, jobs=json.dumps([_given(tenant_id, job) for tenant_id, job in new]))}
+    return [_born(job, rows[job.id]) for _, job in new]
+
+
+def _born(new: NewJob, written: Any) -> Job:
     return Job(
         id=new.id,
         state=JobState.QUEUED,
@@ -101,6 +94,7 @@ def insert(tx: Tx, new: NewJob) -> Job:
         fired=new.fired,
         notify=new.notify,
         template=new.template,
+        batch=new.batch,
         steps=tuple(_written(step, written.created_at) for step in new.steps),
     )
 
@@ -109,6 +103,17 @@ def insert_all(tx: PlatformTx, new: Sequence[tuple[TenantId, NewJob]]) -> None:
     """Write many jobs, of any tenants, as `insert` does: in one statement."""
     if new:
         tx.sql(_INSERT, jobs=json.dumps([_given(tenant_id, job) for tenant_id, job in new]))
+
+
+def written_out(tenant_id: TenantId, new: NewJob) -> str:
+    """A job as `insert_written` takes it: one line of JSON."""
+    return json.dumps(_given(tenant_id, new))
+
+
+def insert_written(tx: Tx, written: Sequence[str]) -> None:
+    """Write many jobs of a tenant, as `insert` does: in one statement."""
+    if written:
+        tx.sql(_INSERT, jobs=f"[{','.join(written)}]")
 
 
 def _given(tenant_id: TenantId, new: NewJob) -> Json:
@@ -126,6 +131,8 @@ def _given(tenant_id: TenantId, new: NewJob) -> Json:
         "template": new.template,
         "trace": new.trace,
         "request": new.request_id,
+        "batch": new.batch.id if new.batch else None,
+        "line": new.batch.line if new.batch else None,
         "steps": [{"position": position, **asdict(step)} for position, step in enumerate(new.steps)],
     }
 
@@ -156,7 +163,7 @@ def find(tx: Tx, job_id: JobId) -> Job | None:
     row = tx.execute(_selected().where(jobs.c.tenant_id == tx.tenant_id, jobs.c.id == job_id)).one_or_none()
     if row is None:
         return None
-    return _job(row, _steps_of(tx, job_id))
+    return job_of(row, _steps_of(tx, job_id))
 
 
 def find_to_tell(tx: Tx, job_id: JobId) -> Job | None:
@@ -165,7 +172,7 @@ def find_to_tell(tx: Tx, job_id: JobId) -> Job | None:
     if row is None:
         return None
     size = int(tx.sql(_RESULT_BYTES, job=job_id).scalar_one())
-    return _job(row, _steps_of(tx, job_id) if size <= MOST_TOLD_BYTES else ())
+    return job_of(row, _steps_of(tx, job_id) if size <= MOST_TOLD_BYTES else ())
 
 
 def asked_of(tx: Tx, job_id: JobId) -> dict[str, Asked]:
@@ -202,7 +209,7 @@ def is_terminal(tx: Tx, job_id: JobId) -> bool | None:
 def those(tx: Tx, job_ids: Sequence[JobId]) -> list[Job]:
     """These of the tenant's jobs without their steps, newest first."""
     asked = _selected().where(jobs.c.tenant_id == tx.tenant_id, jobs.c.id.in_(job_ids)).order_by(jobs.c.id.desc())
-    return [_job(row, ()) for row in tx.execute(asked)]
+    return [job_of(row, ()) for row in tx.execute(asked)]
 
 
 def _selected() -> Any:
@@ -225,75 +232,6 @@ def _steps_of(tx: Tx, job_id: JobId) -> list[Step]:
     )
     by_step: dict[str, list[Attempt]] = defaultdict(list)
     for row in tried:
-        by_step[row.step_id].append(_attempt(row))
+        by_step[row.step_id].append(attempt_of(row))
     rows = tx.execute(select(steps).where(*of_job).order_by(steps.c.position))
-    return [_step(row, by_step[row.id]) for row in rows]
-
-
-def _job(row: Any, its_steps: Sequence[Step]) -> Job:
-    return Job(
-        id=JobId(row.id),
-        state=JobState(row.state),
-        priority=row.priority,
-        input=job_input(row.input),
-        error=public_error(row.error),
-        metadata=row.metadata,
-        created_at=row.created_at,
-        started_at=row.started_at,
-        finished_at=row.finished_at,
-        deadline_at=row.deadline_at,
-        stopping=JobState(row.stop_as) if row.stop_as and row.finished_at is None else None,
-        progress=float(row.progress or 0.0),
-        withheld=row.stop_as == JobState.FAILED,
-        fired=None
-        if row.schedule_id is None
-        else Fired(schedule_id=ScheduleId(row.schedule_id), fire_time=row.fire_time),
-        notify=None if row.notify is None else Notify(**row.notify),
-        template=row.template,
-        steps=tuple(its_steps),
-    )
-
-
-def _step(row: Any, its_attempts: Sequence[Attempt]) -> Step:
-    return Step(
-        id=StepId(row.id),
-        name=row.name,
-        kind=row.kind,
-        queue=row.queue,
-        state=StepState(row.state),
-        uses=tuple(row.uses),
-        attempt=row.attempt,
-        failures=row.failures,
-        losses=row.losses,
-        progress=row.progress,
-        result=row.result,
-        error=public_error(row.error),
-        created_at=row.created_at,
-        run_at=row.run_at,
-        started_at=row.started_at,
-        finished_at=row.finished_at,
-        held_for=row.held_for,
-        worker=row.worker if row.state == StepState.RUNNING else None,
-        attempts=tuple(its_attempts),
-    )
-
-
-def _attempt(row: Any) -> Attempt:
-    return Attempt(
-        number=row.number,
-        worker=row.worker,
-        outcome=Outcome(row.outcome),
-        started_at=row.started_at,
-        finished_at=row.finished_at,
-        error=public_error(row.error),
-    )
-
-
-def public_error(value: Any) -> PublicError | None:
-    """The error in a row's JSON column."""
-    return None if value is None else PublicError(**value)
-
-
-def job_input(value: Any) -> JobInput | None:
-    """The uploaded file in a row's JSON column."""
-    return None if value is None else JobInput(**value)
+    return [step_of(row, by_step[row.id]) for row in rows]

@@ -6,6 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, NewType
 
+from storage.batch_ids import OfBatch
 from storage.fingerprints import fingerprint, without_ids
 from storage.ids import is_id, new_id
 from storage.unique_model import Unique
@@ -166,6 +167,7 @@ class NewJob:
     template: str | None = None  # NAME@VERSION of the one that its steps come from
     trace: str | None = None  # the traceparent of the span below which all of its work is told
     request_id: str | None = None  # of the request that makes it
+    batch: OfBatch | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -233,6 +235,7 @@ class Job:
     fired: Fired | None = None
     notify: Notify | None = None
     template: str | None = None
+    batch: OfBatch | None = None
     steps: Sequence[Step] = field(default_factory=tuple)
 
 

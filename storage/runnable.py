@@ -36,15 +36,22 @@ SELECT count(*) FROM due
 # Each queue of the broker holds at most `window` hints at a time: the rest waits here, where priority decides, where a
 # wiped broker costs little, and where every count stays flat however long the backlog is.
 _ROOM = """
-SELECT queue, %(window)s - (
+SELECT queue, (
   SELECT count(*) FROM (
     SELECT FROM steps
     WHERE state = 'queued' AND published_at IS NOT NULL AND steps.queue = asked.queue LIMIT %(window)s
   ) AS sent
-) AS room
-FROM unnest(%(queues)s::text[]) AS asked (queue)
-WHERE EXISTS (SELECT FROM steps WHERE state = 'queued' AND published_at IS NULL AND steps.queue = asked.queue)
-  AND NOT EXISTS (SELECT FROM queues WHERE name = asked.queue AND paused_at IS NOT NULL)
+) AS sent, (
+  SELECT count(*) FROM (
+    SELECT FROM steps
+    WHERE state = 'queued' AND published_at IS NULL AND steps.queue = asked.queue LIMIT %(many)s
+  ) AS unsent
+) AS unsent, first.priority, extract(epoch FROM now() - first.run_at)::float AS waits_seconds
+FROM unnest(%(queues)s::text[]) AS asked (queue) CROSS JOIN LATERAL (
+  SELECT priority, run_at FROM steps
+  WHERE state = 'queued' AND published_at IS NULL AND steps.queue = asked.queue ORDER BY priority, run_at LIMIT 1
+) AS first
+WHERE NOT EXISTS (SELECT FROM queues WHERE name = asked.queue AND paused_at IS NOT NULL)
 """
 
 # SKIP LOCKED: any number of relays take different steps. The rows stay locked until the hints are out and the
@@ -67,10 +74,12 @@ WHERE (tenant_id, id) IN (
 )
 """
 
+# In the order of the index: the planner believes that most of what is queued was sent, and would read the whole table.
 _UNPUBLISH_ALL = """
 UPDATE steps SET published_at = NULL
 WHERE (tenant_id, id) IN (
-  SELECT tenant_id, id FROM steps WHERE state = 'queued' AND published_at IS NOT NULL FOR UPDATE SKIP LOCKED
+  SELECT tenant_id, id FROM steps WHERE state = 'queued' AND published_at IS NOT NULL
+  ORDER BY queue, published_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
 )
 """
 
@@ -150,9 +159,26 @@ def make_due_queued(tx: PlatformTx, *, limit: int) -> int:
     return int(tx.sql(_MAKE_DUE, limit=limit).scalar_one())
 
 
-def room(tx: PlatformTx, queues: Sequence[str], *, window: int) -> dict[str, int]:
-    """Those of the queues that have steps to be sent, and how many hints each may get before `window` are under way."""
-    return {row.queue: int(row.room) for row in tx.sql(_ROOM, queues=list(queues), window=window)}
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Room:
+    """What a queue has to send: how many steps are sent and not taken, up to the window, and unsent, up to `many`.
+
+    The most urgent of the unsent ones has this priority and has waited for so long.
+    """
+
+    sent: int
+    unsent: int
+    priority: int
+    waits_seconds: float
+
+
+def room(tx: PlatformTx, queues: Sequence[str], *, window: int, many: int = 1) -> dict[str, Room]:
+    """Those of the queues that have steps to be sent, and are not paused."""
+    rows = tx.sql(_ROOM, queues=list(queues), window=window, many=many)
+    return {
+        row.queue: Room(sent=row.sent, unsent=row.unsent, priority=row.priority, waits_seconds=row.waits_seconds)
+        for row in rows
+    }
 
 
 def take_to_publish(tx: PlatformTx, queue: str, *, limit: int) -> list[Runnable]:
@@ -191,9 +217,9 @@ def unpublish(tx: PlatformTx, queues: Sequence[str], *, older_than_seconds: floa
     return int(done.rowcount)
 
 
-def unpublish_all(tx: PlatformTx) -> int:
-    """Have the hints of all queued steps sent again: the broker has forgotten them. Returns how many."""
-    return int(tx.sql(_UNPUBLISH_ALL).rowcount)
+def unpublish_all(tx: PlatformTx, *, limit: int) -> int:
+    """Have the hints of queued steps sent again, whatever their age: the broker has forgotten them. How many it was."""
+    return int(tx.sql(_UNPUBLISH_ALL, limit=limit).rowcount)
 
 
 def unpublish_overtaken(tx: PlatformTx, *, by_seconds: float, limit: int) -> int:

@@ -4,12 +4,11 @@ import json
 from dataclasses import asdict
 from typing import Any
 
-from storage import events
+from storage import events, step_groups
 from storage.database import Tx
 from storage.ending import News, canceled_news, end_attempt, end_steps, error_json, lock_job
 from storage.errors import JobStopping, LeaseLost
-from storage.jobs import job_input
-from storage.model import Claim, JobId, JobState, Json, Outcome, PublicError, StepId, StepState, StopWhen, Used
+from storage.model import Claim, JobId, JobState, Json, Outcome, PublicError, StepId, StepState, Used
 from storage.telemetry import metric_ends
 
 DEPENDENCY_FAILED = PublicError(
@@ -29,44 +28,9 @@ STOPPED = {
     ),
 }
 
-_CLAIM = """
-UPDATE steps
-SET state = 'running', attempt = attempt + 1, worker = %(worker)s, slot = %(slot)s, progress = 0,
-    started_at = clock_timestamp(),
-    first_started_at = COALESCE(first_started_at, clock_timestamp()),
-    error = NULL, held_for = NULL, lease_until = clock_timestamp() + make_interval(secs => %(lease)s)
-WHERE tenant_id = %(tenant)s AND id = %(step)s AND job_id = %(job)s AND state = 'queued'
-  AND NOT EXISTS (SELECT FROM queues WHERE queues.name = steps.queue AND paused_at IS NOT NULL)
-RETURNING name, kind, attempt, failures, max_attempts, losses, max_losses, params, uses, file_from, stop_when, result,
-          extract(epoch FROM clock_timestamp() - first_started_at)::float AS tried_seconds,
-          extract(epoch FROM clock_timestamp() - GREATEST(run_at, CASE WHEN attempt > 1 THEN (
-            SELECT max(finished_at) FROM attempts
-            WHERE attempts.tenant_id = steps.tenant_id AND attempts.step_id = steps.id
-          ) END))::float AS waited_seconds
-"""
-
-# The hint of a step whose queue is paused is used up: it is sent again when the queue goes on.
-_KEEP_FOR_LATER = """
-UPDATE steps SET published_at = NULL
-WHERE tenant_id = %(tenant)s AND id = %(step)s AND job_id = %(job)s AND state = 'queued'
-  AND EXISTS (SELECT FROM queues WHERE queues.name = steps.queue AND paused_at IS NOT NULL)
-"""
-
-_BEGIN_JOB = """
-UPDATE jobs SET state = 'running', started_at = clock_timestamp() WHERE tenant_id = %(tenant)s AND id = %(job)s
-"""
-
 _USED = """
 SELECT id, name, kind, attempt, file_from, result FROM steps
 WHERE tenant_id = %(tenant)s AND job_id = %(job)s AND name = ANY(%(names)s) ORDER BY position
-"""
-
-_READY_NEXT = """
-UPDATE steps
-SET waiting_on = waiting_on - 1, state = CASE WHEN waiting_on = 1 THEN 'queued' ELSE state END,
-    run_at = CASE WHEN waiting_on = 1 THEN clock_timestamp() ELSE run_at END
-WHERE tenant_id = %(tenant)s AND job_id = %(job)s AND state = 'waiting' AND %(name)s = ANY(uses)
-RETURNING state
 """
 
 # Everything that stands on a step that did not succeed, however far behind it.
@@ -106,39 +70,12 @@ def claim(tx: Tx, job_id: JobId, step_id: StepId, *, worker: str, slot: int, lea
     The hint was old (the step is taken, ended or unknown), or its queue is paused, or its job is being stopped or past
     its deadline.
     """
-    job = lock_job(tx, job_id)
-    if job is None or job.stop_as is not None or job.overdue:
+    asked = [(tx.tenant_id, job_id, step_id)]
+    found = step_groups.claim(tx, asked, worker=worker, slot=slot, lease_seconds=lease_seconds)
+    if not found:
+        step_groups.keep_for_later(tx, asked)
         return None
-    row = tx.sql(_CLAIM, job=job_id, step=step_id, worker=worker, slot=slot, lease=lease_seconds).one_or_none()
-    if row is None:
-        tx.sql(_KEEP_FOR_LATER, job=job_id, step=step_id)
-        return None
-    news: News = [("step.running", {"step": row.name, "attempt": row.attempt})]
-    if job.state == "queued":
-        tx.sql(_BEGIN_JOB, job=job_id)
-        news.insert(0, ("job.running", {}))
-    events.append(tx, job_id, news)
-    return Claim(
-        tenant_id=tx.tenant_id,
-        job_id=job_id,
-        step_id=step_id,
-        name=row.name,
-        kind=row.kind,
-        attempt=row.attempt,
-        failures=row.failures,
-        max_attempts=row.max_attempts,
-        losses=row.losses,
-        max_losses=row.max_losses,
-        tried_seconds=row.tried_seconds,
-        params=row.params,
-        input=job_input(job.input),
-        uses=used(tx, job_id, row.uses),
-        file_from=row.file_from,
-        stop_when=StopWhen(**row.stop_when) if row.stop_when else None,
-        kept=row.result,
-        waited_seconds=row.waited_seconds,
-        trace=job.trace,
-    )
+    return found[0]
 
 
 def report(tx: Tx, claim: Claim, progress: float, data: Json) -> None:
@@ -172,12 +109,11 @@ def succeed(tx: Tx, claim: Claim, result: Json) -> None:
 
     Raises LeaseLost if a newer attempt holds the step.
     """
-    lock_job(tx, claim.job_id)
+    if step_groups.succeed(tx, [(claim, result)]):
+        return
+    lock_job(tx, claim.job_id)  # of a job that is being stopped; what waits for this step is about to end
     end_attempt(tx, claim, StepState.SUCCEEDED, Outcome.SUCCEEDED, result=result)
     news: News = [("step.succeeded", {"step": claim.name, "attempt": claim.attempt})]
-    readied = tx.sql(_READY_NEXT, job=claim.job_id, name=claim.name).all()
-    if any(row.state == StepState.QUEUED for row in readied):
-        events.announce_ready(tx)
     end_steps(tx, claim.job_id, news, ended=1, unmet=0)
 
 

@@ -95,6 +95,8 @@ jobs = Table(
     Column("template", Text),  # which its steps come from, with its version; no foreign key: it may be deleted
     Column("request_id", Text),  # of the request that made it
     Column("trace", Text),  # the W3C traceparent of whatever made it, where traces are kept
+    Column("batch_id", ID),  # no foreign key: it is written behind its jobs, and outlives them
+    Column("batch_line", Integer),
     _one_of("state", JobState),
     CheckConstraint("stop_as IN ('canceled', 'expired', 'failed')", name="stop_as"),
     Index(None, "tenant_id", "state", "id"),  # GET /v1/jobs?state=
@@ -110,6 +112,15 @@ jobs = Table(
         "id",
         postgresql_where=text("schedule_id IS NOT NULL AND finished_at IS NULL"),
     ),
+    Index(
+        "ix_jobs_of_batch",
+        "tenant_id",
+        "batch_id",
+        "state",
+        "id",
+        postgresql_where=text("batch_id IS NOT NULL"),
+    ),
+    Index("ix_jobs_rejected", "tenant_id", "id", postgresql_where=text("stop_as = 'failed'")),
     Index("ix_jobs_finished", "state", "finished_at", postgresql_where=text("finished_at IS NOT NULL")),
 )
 
@@ -147,6 +158,8 @@ steps = Table(
     Column("worker", Text),
     Column("slot", Integer),  # process number of the worker's child that works on it
     Column("finished_at", TIME),
+    Column("fingerprint", Text),  # these two are those of the error of a step that failed for good: a trigger's,
+    Column("error_code", Text),  # so that an index can have them
     Column("held_for", Text),  # why it may not start, although its time had come
     ForeignKeyConstraint(["tenant_id", "job_id"], ["jobs.tenant_id", "jobs.id"], ondelete="CASCADE"),
     _one_of("state", StepState),
@@ -166,8 +179,16 @@ steps = Table(
         "published_at",
         postgresql_where=text("state = 'queued' AND published_at IS NOT NULL"),
     ),
-    Index("ix_steps_leased", "lease_until", postgresql_where=text("state = 'running'")),
-    Index("ix_steps_dead", "tenant_id", "kind", "finished_at", postgresql_where=text("state = 'failed'")),
+    # Not by lease_until: a renewal changes no column that has an index, so that its row stays in its page.
+    Index("ix_steps_leased", "worker", postgresql_where=text("state = 'running'")),
+    Index(
+        "ix_steps_dead",
+        "tenant_id",
+        "kind",
+        "finished_at",
+        postgresql_include=["job_id", "fingerprint", "error_code"],
+        postgresql_where=text("state = 'failed'"),
+    ),
 )
 
 attempts = Table(
@@ -186,7 +207,7 @@ attempts = Table(
 )
 
 events = Table(
-    "events",
+    "events",  # no foreign key: a trigger of jobs deletes them, see migration 0013
     metadata,
     Column("tenant_id", ID, primary_key=True),
     Column("job_id", ID, primary_key=True),
@@ -194,7 +215,6 @@ events = Table(
     Column("type", Text, nullable=False),
     Column("data", JSONB, nullable=False),
     Column("at", TIME, nullable=False, server_default=NOW),
-    ForeignKeyConstraint(["tenant_id", "job_id"], ["jobs.tenant_id", "jobs.id"], ondelete="CASCADE"),
 )
 
 idempotency = Table(

@@ -2,7 +2,7 @@
 
 import hashlib
 import secrets
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import select, update
@@ -16,6 +16,8 @@ from storage.tables import api_keys, tenants
 KEY_PREFIX = "mk_"
 SCOPES = ("jobs:read", "jobs:write", "operate:read", "operate")
 IMPLIED = {"operate": ("operate:read", "jobs:read"), "operate:read": ("jobs:read",)}
+
+_WHO_HAVE = "SELECT id, tenant_id, scopes, hash FROM api_keys WHERE hash = ANY(%(hashes)s) AND revoked_at IS NULL"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,14 +70,18 @@ def keys_of(tx: PlatformTx, tenant_name: str) -> list[tuple[KeyId, str, list[str
 
 def who_has(tx: PlatformTx, key: str) -> Principal | None:
     """Whom the key belongs to, or None if it is unknown or revoked."""
-    row = tx.execute(
-        select(api_keys.c.id, api_keys.c.tenant_id, api_keys.c.scopes).where(
-            api_keys.c.hash == _hash(key), api_keys.c.revoked_at.is_(None)
-        )
-    ).one_or_none()
-    if row is None:
-        return None
-    return Principal(tenant_id=TenantId(row.tenant_id), key_id=KeyId(row.id), scopes=granted(row.scopes))
+    return who_have(tx, [key])[0]
+
+
+def who_have(tx: PlatformTx, keys: Sequence[str]) -> list[Principal | None]:
+    """The same of many keys, in one statement."""
+    hashes = [_hash(key) for key in keys]
+    rows = tx.sql(_WHO_HAVE, hashes=hashes)
+    found = {
+        bytes(row.hash): Principal(tenant_id=TenantId(row.tenant_id), key_id=KeyId(row.id), scopes=granted(row.scopes))
+        for row in rows
+    }
+    return [found.get(one) for one in hashes]
 
 
 def key_of(tx: PlatformTx, key_id: KeyId) -> Key | None:
@@ -89,6 +95,12 @@ def key_of(tx: PlatformTx, key_id: KeyId) -> Key | None:
         return None
     who = Principal(tenant_id=TenantId(row.tenant_id), key_id=key_id, scopes=granted(row.scopes))
     return Key(principal=who, tenant_name=row.name, hint=row.hint)
+
+
+def good_keys(tx: PlatformTx, key_ids: Collection[KeyId]) -> set[KeyId]:
+    """Those of the keys that are there and not revoked."""
+    asked = select(api_keys.c.id).where(api_keys.c.id.in_(key_ids), api_keys.c.revoked_at.is_(None))
+    return {KeyId(key_id) for (key_id,) in tx.execute(asked)}
 
 
 def find(tx: PlatformTx, name: str) -> TenantId | None:

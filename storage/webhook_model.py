@@ -42,13 +42,14 @@ class EventType(StrEnum):
     JOB_CANCELED = "job.canceled"
     JOB_EXPIRED = "job.expired"
     STEP_SUCCEEDED = "step.succeeded"
+    BATCH_FINISHED = "batch.finished"  # the last job of a batch has ended
     WEBHOOK_DISABLED = "webhook.disabled"  # another endpoint of the tenant has failed for days
     WEBHOOK_TEST = "webhook.test"  # never asked for: POST …/test sends it
 
 
 ENDS = (EventType.JOB_SUCCEEDED, EventType.JOB_FAILED, EventType.JOB_CANCELED, EventType.JOB_EXPIRED)
 OF_JOBS = (*ENDS, EventType.STEP_SUCCEEDED)  # what a job's `notify` can ask for
-OF_ENDPOINTS = (*OF_JOBS, EventType.WEBHOOK_DISABLED)
+OF_ENDPOINTS = (*OF_JOBS, EventType.BATCH_FINISHED, EventType.WEBHOOK_DISABLED)
 
 
 class DeliveryState(StrEnum):

@@ -1,13 +1,14 @@
 """The Celery app: `celery -A tasks.app worker …`. One Celery task per kind, each a thin shell around tasks.base."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from celery import Celery
 from celery.exceptions import Retry
 
 from storage.model import JobId, StepId, TenantId
-from tasks import base, lost, process, startup
+from tasks import base, grouped, lost, process, startup
 from tasks.broker import reconnect_quickly
+from tasks.hinted import asked
 from tasks.lease import LeaseKeeper
 from tasks.names import KINDS, Kind
 
@@ -20,7 +21,10 @@ reconnect_quickly(app)
 
 
 def _shell(kind: Kind) -> Callable[..., None]:
-    def shell(*, tenant: str, job: str, step: str) -> None:
+    def shell(*, tenant: str = "", job: str = "", step: str = "", group: Sequence[Sequence[str]] = ()) -> None:
+        if group:
+            grouped.perform(process.current(), kind, asked(group))
+            return
         try:
             base.perform(process.current(), kind, TenantId(tenant), JobId(job), StepId(step))
         except base.StepToBeRetried as exc:

@@ -8,12 +8,12 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
 from importlib import import_module
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from celery.exceptions import SoftTimeLimitExceeded
 from pydantic import BaseModel
 
-from storage import steps
+from storage import step_groups, steps
 from storage.errors import (
     DatabaseRefused,
     DatabaseUnavailable,
@@ -85,34 +85,52 @@ def _work_on(
     run: Run | None,
     passage: Passage,
 ) -> None:
-    claim = None if is_handing_back() else _patiently(step, lambda: _claim(process, tenant, job, step))
+    claim = None if is_handing_back() else patiently(step, lambda: _claim(process, tenant, job, step))
     if claim is None:
         log.info("step.not_claimed step=%s", step)
         return
     with watching.attempt(kind, claim) as watch:
         try:
-            end, error = _attempt(process, kind, run, claim, passage, watch)
-            try:
-                _write(process, claim, end)
-            except SoftTimeLimitExceeded:  # it fell into the writing, of work that is done
-                _write(process, claim, end)
-            except DatabaseRefused:
-                log.exception("step.end_refused step=%s kind=%s", step, kind.name)
-                end, error = ends.again(kind, claim, ends.NOT_STORED, ran=0)
-                _write(process, claim, end)
+            end, error = attempt(process, kind, run, claim, passage, watch)
+            end, error = conclude(process, kind, claim, end, error, watch)
         except LeaseLost:
-            log.warning("step.lease_lost step=%s attempt=%s", step, claim.attempt)
-            watch.lease_lost()
+            lost(claim, watch)
             return
-        watch.ended(error, again=end.again, stopped=end.stopped)
     if end.is_last_of_process:
-        send_rest()
-        telemetry_logs.end()
-        logging.shutdown()
-        os._exit(os.EX_SOFTWARE)  # a heap that was full once is not trusted with another step
+        end_process()
     if error is not None:
         told = StepToBeRetried if end.again else StepUnsuccessful
         raise told(f"{error.code}: {error.message}")
+
+
+def conclude(
+    process: Process, kind: Kind, claim: Claim, end: End, error: PublicError | None, watch: watching.Watch
+) -> tuple[End, PublicError | None]:
+    """Write how the step ended, and tell it. Returns what was written. Raises LeaseLost, DatabaseUnavailable."""
+    try:
+        _write(process, claim, end)
+    except SoftTimeLimitExceeded:  # it fell into the writing, of work that is done
+        _write(process, claim, end)
+    except DatabaseRefused:
+        log.exception("step.end_refused step=%s kind=%s", claim.step_id, kind.name)
+        end, error = ends.again(kind, claim, ends.NOT_STORED, ran=0)
+        _write(process, claim, end)
+    watch.ended(error, again=end.again, stopped=end.stopped)
+    return end, error
+
+
+def lost(claim: Claim, watch: watching.Watch) -> None:
+    """Somebody else has the step: nothing of this attempt is written."""
+    log.warning("step.lease_lost step=%s attempt=%s", claim.step_id, claim.attempt)
+    watch.lease_lost()
+
+
+def end_process() -> NoReturn:
+    """A heap that was full once is not trusted with another step."""
+    send_rest()
+    telemetry_logs.end()
+    logging.shutdown()
+    os._exit(os.EX_SOFTWARE)
 
 
 def refuse_unknown(process: Process, name: str, tenant: TenantId, job: JobId, step: StepId) -> None:
@@ -133,16 +151,16 @@ class _Anything(BaseModel):
 
 
 def _claim(process: Process, tenant: TenantId, job: JobId, step: StepId) -> Claim | None:
-    with process.database.begin(tenant) as tx:
+    with process.database.read(tenant) as tx:  # one statement, whole by itself
         return steps.claim(
             tx, job, step, worker=process.worker, slot=os.getpid(), lease_seconds=process.settings.lease_seconds
         )
 
 
-def _attempt(
+def attempt(
     process: Process, kind: Kind, run: Run | None, claim: Claim, passage: Passage, watch: watching.Watch
 ) -> tuple[End, PublicError | None]:
-    """Run the kind's function; returns how the step ends, and the error if any."""
+    """Run the kind's function; returns how the step ends, and the error if any. Raises LeaseLost."""
     began = time.monotonic()
     if passage.late is not None:
         message = f"it could not go before its deadline_seconds were over: {passage.late.reason}"
@@ -187,13 +205,17 @@ def _write(process: Process, claim: Claim, end: End) -> None:
     """
 
     def once() -> None:
+        if end.alone is not None:
+            with process.database.read(claim.tenant_id) as tx:
+                if step_groups.succeed(tx, [end.alone]):
+                    return
         with process.database.begin(claim.tenant_id) as tx:
             end.write(tx)
 
-    _patiently(claim.step_id, once)
+    patiently(claim.step_id, once)
 
 
-def _patiently(step: StepId, ask: Callable[[], T]) -> T:
+def patiently(step: StepId, ask: Callable[[], T]) -> T:
     """Ask the database, again and again while it is away, at most PATIENCE_SECONDS. Raises DatabaseUnavailable.
 
     The second try follows at once: the first error is often a connection that was stale.

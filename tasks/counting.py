@@ -17,13 +17,13 @@ from tasks.names import KINDS, Kind
 UNKNOWN = "unknown"  # a kind that this worker does not know, whatever its name is: anybody can send a hint
 
 
-def received(name: str) -> None:
-    """The worker has a hint of this kind."""
+def received(name: str, *, steps: int = 1) -> None:
+    """The worker has a hint of this kind, about so many steps."""
     kind = KINDS.get(name)
     if kind is None:
-        TASK_RECEIVED.add(UNKNOWN, process.replica(), UNKNOWN)
+        TASK_RECEIVED.add(UNKNOWN, process.replica(), UNKNOWN, by=steps)
     else:
-        TASK_RECEIVED.add(*_of(kind))
+        TASK_RECEIVED.add(*_of(kind), by=steps)
 
 
 def started(kind: Kind, claim: Claim) -> None:

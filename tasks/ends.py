@@ -35,10 +35,11 @@ MEMORY = "memory"
 class End:
     """How a step ends: what writes it, in a transaction; whether it will be tried again; whether the process ends.
 
-    `stopped`: it ended because its job was stopped.
+    `stopped`: it ended because its job was stopped. `alone`: what it succeeded with, if nothing but that is written.
     """
 
     write: Callable[[Tx], object]
+    alone: tuple[Claim, Json] | None = None
     again: bool = False
     is_last_of_process: bool = False
     stopped: bool = False
@@ -60,7 +61,7 @@ def done(claim: Claim, result: Json, additions: Sequence[Addition]) -> tuple[End
         for add in additions:
             add(tx)
 
-    return End(write=succeed), None
+    return End(write=succeed, alone=None if additions else (claim, result)), None
 
 
 def in_part(

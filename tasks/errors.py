@@ -13,10 +13,14 @@ class TasksError(Exception):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Flaw:
-    """One thing that is wrong with a document: where (JSON pointer, RFC 6901) and what to do about it."""
+    """One thing that is wrong with a document: where (JSON pointer, RFC 6901) and what to do about it.
+
+    `line` is that of the document among many, counted from 1; None where there is one document.
+    """
 
     pointer: str
     detail: str
+    line: int | None = None
 
 
 class InvalidDocument(TasksError):

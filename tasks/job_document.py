@@ -94,6 +94,13 @@ class FiredDocument(Document):
     fire_time: datetime
 
 
+class OfBatchDocument(Document):
+    """The batch that a job comes from, and its line there."""
+
+    id: str
+    line: Annotated[int, Field(ge=1)]
+
+
 class NotifyDocument(Document):
     """Where the job tells of its events, besides its tenant's webhooks."""
 
@@ -118,6 +125,7 @@ class JobSummary(Document):
     stopping: Annotated[JobState | None, Field(description="how it will end once its running steps have stopped")]
     timings: Timings
     schedule: Annotated[FiredDocument | None, Field(description="null: no schedule has submitted it")]
+    batch: Annotated[OfBatchDocument | None, Field(description="null: it was submitted by itself")]
     notify: NotifyDocument | None
     template: Annotated[str | None, Field(description="the template, with its version, that its steps come from")]
     links: Links
@@ -158,6 +166,7 @@ def _summary(job: Job, public_url: str) -> dict[str, Any]:
         "stopping": job.stopping,
         "timings": _timings(job.created_at, job.started_at, job.finished_at),
         "schedule": job.fired and FiredDocument(id=job.fired.schedule_id, fire_time=job.fired.fire_time),
+        "batch": job.batch and OfBatchDocument(id=job.batch.id, line=job.batch.line),
         "notify": job.notify and NotifyDocument(url=job.notify.url, events=list(job.notify.events)),
         "template": job.template,
         "links": Links(self=at, events=f"{at}/events"),

@@ -20,7 +20,7 @@ from storage.errors import LeaseLost, StorageError
 from storage.model import Claim, PublicError, StepId, TenantId
 from storage.telemetry import logs as telemetry_logs
 from storage.telemetry.start import send_rest
-from tasks import process
+from tasks import hinted, process
 from tasks.names import KINDS
 from tasks.presence import Presence
 
@@ -73,7 +73,7 @@ class LeaseKeeper(bootsteps.StartStopStep):
         hints = [step for step in steps_of(state.reserved_requests) if step not in begun]
         self._presence.stopping()
         if hints:
-            _give_back(hints)
+            give_back(hints)
         self._closed.set()
         self._told.put(_Word.STOP)
 
@@ -200,10 +200,8 @@ def slots() -> frozenset[int]:
 
 def steps_of(requests: Iterable[Any]) -> Steps:
     """The steps that these of Celery's requests are about."""
-    ids = [request.kwargs for request in _copy(requests) if isinstance(request.kwargs, dict)]
-    return [
-        (TenantId(given["tenant"]), StepId(given["step"])) for given in ids if "tenant" in given and "step" in given
-    ]
+    hints = [request.kwargs for request in _copy(requests) if isinstance(request.kwargs, dict)]
+    return [(tenant, step) for hint in hints for tenant, _, step in hinted.steps_of(hint)]
 
 
 def _renew(held: Steps) -> None:
@@ -212,7 +210,8 @@ def _renew(held: Steps) -> None:
         runnable.renew(tx, here.worker, held, lease_seconds=here.settings.lease_seconds)
 
 
-def _give_back(hints: Steps) -> None:
+def give_back(hints: Steps) -> None:
+    """Have the hints of those of these steps that are still queued sent again, for others to take."""
     try:
         with process.current().database.platform() as tx:
             given = runnable.give_back_hints(tx, hints)

@@ -9,8 +9,8 @@ from celery.signals import task_failure, task_unknown, worker_shutdown
 
 from storage import losses, runnable
 from storage.errors import StorageError
-from storage.model import JobId, PublicError, StepId, TenantId
-from tasks import base, lease, process
+from storage.model import PublicError, StepId, TenantId
+from tasks import base, hinted, lease, process
 
 log = logging.getLogger(__name__)
 
@@ -24,18 +24,21 @@ def listen() -> None:
     worker_shutdown.connect(_cleared)
 
 
-def _child_lost(exception: object = None, kwargs: dict[str, str] | None = None, **_: object) -> None:
+def _child_lost(exception: object = None, kwargs: dict[str, Any] | None = None, **_signal: object) -> None:
     """The process of a slot died, or was stopped at its hard time limit."""
-    if not isinstance(exception, WorkerLostError | TimeLimitExceeded) or not kwargs:
+    if not isinstance(exception, WorkerLostError | TimeLimitExceeded):
         return
-    tenant, step = TenantId(kwargs["tenant"]), StepId(kwargs["step"])
-    try:
-        if process.is_handing_back():
-            lease.hand_back(tenant, step)
-        else:
-            _lose(tenant, step, timed_out=isinstance(exception, TimeLimitExceeded))
-    except StorageError:  # the reaper finds it when its lease has run out
-        log.warning("lease.loss_not_written step=%s", step, exc_info=True)
+    steps = hinted.steps_of(kwargs)
+    for tenant, _, step in steps:
+        try:
+            if process.is_handing_back():
+                lease.hand_back(tenant, step)
+            else:
+                _lose(tenant, step, timed_out=isinstance(exception, TimeLimitExceeded))
+        except StorageError:  # the reaper finds it when its lease has run out
+            log.warning("lease.loss_not_written step=%s", step, exc_info=True)
+    if len(steps) > 1:
+        lease.give_back([(tenant, step) for tenant, _, step in steps])  # what it had not come to
 
 
 def _lose(tenant: TenantId, step: StepId, *, timed_out: bool) -> None:
@@ -51,13 +54,13 @@ def _lose(tenant: TenantId, step: StepId, *, timed_out: bool) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _unknown_kind(message: Any = None, name: str = "", **_: object) -> None:
+def _unknown_kind(message: Any = None, name: str = "", **_signal: object) -> None:
     """A hint for a kind that is not installed here, which Celery would only log."""
-    _, ids, _ = message.payload
-    try:
-        base.refuse_unknown(process.current(), name, TenantId(ids["tenant"]), JobId(ids["job"]), StepId(ids["step"]))
-    except StorageError:
-        log.warning("lease.unknown_kind_not_written kind=%s", name, exc_info=True)
+    for tenant, job, step in hinted.steps_of(message.payload[1]):
+        try:
+            base.refuse_unknown(process.current(), name, tenant, job, step)
+        except StorageError:
+            log.warning("lease.unknown_kind_not_written kind=%s", name, exc_info=True)
 
 
 def _cleared(**_: object) -> None:

@@ -91,6 +91,7 @@ class Kind:
     max_losses: int = 3  # of its worker: then the step is taken for what kills them
     soft_time_limit: int = 540
     time_limit: int = 600
+    group: int = 1  # of steps that take milliseconds one hint names so many, where they wait in numbers
     memory_mib: int = 1024
     max_result_bytes: int = 262_144
     prepare: str = ""
@@ -195,6 +196,7 @@ _BUILT_IN = (
         summary="Returns its own parameters.",
         params=Echo,
         run="tasks.echo:run",
+        group=100,
     ),
     Kind(
         name="platform.retention",

@@ -4,9 +4,9 @@ import time
 from collections.abc import Callable, Mapping
 from functools import partial
 
-from storage import audit, deliveries, firings, idempotency, renditions, retention, unique, uploads, webhooks
+from storage import audit, batches, deliveries, firings, idempotency, renditions, retention, unique, uploads, webhooks
 from storage.database import PlatformTx
-from storage.model import JobState, Json
+from storage.model import Json
 from tasks.params import Params
 from tasks.work import Work
 
@@ -17,6 +17,7 @@ FIRING_SECONDS = 30 * 86_400.0
 DELIVERY_SECONDS = 30 * 86_400.0
 LISTENER_SECONDS = 3600.0  # after it went away
 AUDIT_SECONDS = 365 * 86_400.0
+BATCH_SECONDS = 7 * 86_400.0  # after its end, if none of its jobs is left
 
 
 def run(work: Work, params: Params) -> Json:
@@ -34,15 +35,12 @@ def run(work: Work, params: Params) -> Json:
         "deliveries": partial(deliveries.forget_old, older_than_seconds=DELIVERY_SECONDS, limit=BATCH),
         "listeners": partial(webhooks.forget_listeners, older_than_seconds=LISTENER_SECONDS, limit=BATCH),
         "actions": partial(audit.forget_old, older_than_seconds=AUDIT_SECONDS, limit=BATCH),
-        "jobs": partial(_delete_jobs, kept_seconds=kept_seconds),
+        "jobs": partial(retention.delete_old, kept_seconds=kept_seconds, limit=BATCH, reached={}),
+        "batches": partial(batches.forget_old, older_than_seconds=BATCH_SECONDS, limit=BATCH),
         "uploads": partial(uploads.forget_old, limit=BATCH),
         "renditions": partial(renditions.forget_old, older_than_seconds=rendition_seconds, limit=BATCH),
     }
     return {"deleted": {what: _all(work, ask, end) for what, ask in asks.items()}}
-
-
-def _delete_jobs(tx: PlatformTx, *, kept_seconds: Mapping[JobState, float]) -> int:
-    return retention.delete_old(tx, kept_seconds, limit=BATCH)
 
 
 def _all(work: Work, ask: Callable[[PlatformTx], int], end: float) -> int:

@@ -21,7 +21,7 @@ from storage.telemetry import logs
 from storage.telemetry.metrics import STEPS
 from storage.telemetry.settings import from_env
 from storage.telemetry.start import send_rest, start
-from tasks import base, counting, process, settings
+from tasks import base, counting, hinted, process, settings
 from tasks.errors import TasksError
 from tasks.names import KINDS
 
@@ -80,7 +80,7 @@ def _leave_loggers(**_: object) -> None:
 
 
 def _received(request: Any = None, **_: object) -> None:
-    counting.received(str(request.name))
+    counting.received(str(request.name), steps=len(hinted.steps_of(request.kwargs)) or 1)
 
 
 def _end_slot(**_: object) -> None:

@@ -9,6 +9,7 @@ from functools import partial
 from structlog.contextvars import get_contextvars
 
 from storage import jobs, removals, unique
+from storage.batch_ids import OfBatch
 from storage.database import PlatformTx, Tx
 from storage.errors import ObjectMissing
 from storage.model import Fired, Job, JobId, JobInput, NewJob, NewStep, TenantId, new_step_id
@@ -37,8 +38,9 @@ class Birth:
     tenant_id: TenantId
     job_id: JobId
     spec: JobSpec
-    fired: Fired
+    fired: Fired | None
     file: JobInput | None = None
+    batch: OfBatch | None = None
 
 
 def submit(
@@ -74,6 +76,22 @@ def submit(
     return Submitted(job=job, created=True)
 
 
+def stands_alone(spec: JobSpec) -> bool:
+    """Whether nothing but the document decides on the job: no file, no upload, no other job with its unique key."""
+    return spec.unique is None and spec.upload is None and not spec.uploads
+
+
+def submit_together(tx: PlatformTx, drafts: Sequence[tuple[TenantId, NewJob]]) -> list[Job]:
+    """Write jobs that stand alone, of any tenants, in one statement; whoever drafted one calls `tell`."""
+    return jobs.insert_many(tx, drafts)
+
+
+def tell(tenant_id: TenantId, new: NewJob) -> None:
+    """Count and log a job that was written by `submit_together`."""
+    JOBS_ACCEPTED.add("http")
+    _log(tenant_id, new)
+
+
 def with_files(tx: PlatformTx, births: Sequence[Birth]) -> tuple[Sequence[Birth], Mapping[JobId, InvalidDocument]]:
     """The jobs with the uploads that they name, and those that name one which their tenant does not have (any more)."""
     found: list[Birth] = []
@@ -103,16 +121,18 @@ def submit_all(tx: PlatformTx, births: Sequence[Birth]) -> Mapping[JobId, JobId]
             taken[_place(birth)] = birth.job_id
         else:
             held[birth.job_id] = holder
-    written = [
-        (one.tenant_id, _traced(one, _new(one.spec, one.job_id, one.file, one.fired)))
-        for one in births
-        if one.job_id not in held
-    ]
+    written = [(one.tenant_id, draft(one)) for one in births if one.job_id not in held]
     jobs.insert_all(tx, written)
     tx.after_commit(partial(JOBS_ACCEPTED.add, "schedule", by=len(written)))
     for tenant_id, new in written:
         tx.after_commit(partial(_log, tenant_id, new))
     return held
+
+
+def submit_drafts(tx: Tx, written: Sequence[str]) -> None:
+    """Write jobs of a batch that were drafted, as `jobs.written_out` gave them, in one statement."""
+    jobs.insert_written(tx, written)
+    tx.after_commit(partial(JOBS_ACCEPTED.add, "batch", by=len(written)))
 
 
 def _again(tx: Tx, job_id: JobId) -> Job:
@@ -126,7 +146,9 @@ def _place(birth: Birth) -> tuple[str, str]:
     return birth.tenant_id, birth.spec.unique.key
 
 
-def _traced(birth: Birth, new: NewJob) -> NewJob:
+def draft(birth: Birth) -> NewJob:
+    """The job as it would be written: for whoever writes it later, see `submit_drafts`."""
+    new = replace(_new(birth.spec, birth.job_id, birth.file, birth.fired), batch=birth.batch)
     with _told(birth.tenant_id, birth.job_id, birth.spec, birth.fired) as span:
         return replace(new, trace=span.traceparent)
 

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -30,7 +30,9 @@ class Watch:
 
     kind: Kind
     claim: Claim
+    ids: Mapping[str, object]
     began: float = field(default_factory=time.monotonic)
+    seconds: float = 0.0
     span: traces.Told = traces.NOTHING
 
     def crashed(self, exc: BaseException) -> None:
@@ -42,8 +44,8 @@ class Watch:
 
     def ended(self, error: PublicError | None, *, again: bool, stopped: bool = False) -> None:
         """The rows say now how the attempt ended; `error` None: with success, or because its job was stopped."""
-        self._log_end(error, again=again, stopped=stopped)
         seconds = time.monotonic() - self.began
+        self._log_end(error, seconds, again=again, stopped=stopped)
         counting.ended(self.kind, error, again=again, stopped=stopped, seconds=seconds)
         if error is None:
             self.span.set(millrace__outcome="stopped" if stopped else "succeeded")
@@ -51,8 +53,18 @@ class Watch:
         self.span.set(millrace__outcome="retrying" if again else "failed")
         self.span.fail(error.code)
 
-    def _log_end(self, error: PublicError | None, *, again: bool, stopped: bool) -> None:
-        seconds = time.monotonic() - self.began
+    def worked(self) -> None:
+        """The work has been done, and its end is written later, together with others': then `succeeded` is told."""
+        self.span.set(millrace__outcome="succeeded")
+        self.seconds = time.monotonic() - self.began
+
+    def succeeded(self) -> None:
+        """The rows say so now, outside the block of `attempt`."""
+        with bound_contextvars(**self.ids):
+            self._log_end(None, self.seconds, again=False, stopped=False)
+        counting.ended(self.kind, None, again=False, stopped=False, seconds=self.seconds)
+
+    def _log_end(self, error: PublicError | None, seconds: float, *, again: bool, stopped: bool) -> None:
         if error is None:
             log.info("step.ended outcome=%s seconds=%.3f", "stopped" if stopped else "succeeded", seconds)
             return
@@ -68,10 +80,16 @@ class Watch:
 @contextmanager
 def attempt(kind: Kind, claim: Claim) -> Iterator[Watch]:
     """Watch an attempt from its claim to its end; what is logged meanwhile bears its ids."""
-    ids = {"tenant": claim.tenant_id, "job": claim.job_id, "step": claim.step_id, "attempt": claim.attempt}
+    ids: dict[str, object] = {
+        "tenant": claim.tenant_id,
+        "job": claim.job_id,
+        "step": claim.step_id,
+        "attempt": claim.attempt,
+        "kind": kind.name,
+    }
     if trace := trace_id_of(claim.trace):
         ids["trace"] = trace
-    with bound_contextvars(**ids, kind=kind.name), trace_steps.attempt(claim, kind.queue.value) as span:
+    with bound_contextvars(**ids), trace_steps.attempt(claim, kind.queue.value) as span:
         log.info("step.started waited_seconds=%.3f", claim.waited_seconds)
         counting.started(kind, claim)
-        yield Watch(kind=kind, claim=claim, span=span)
+        yield Watch(kind=kind, claim=claim, ids=ids, span=span)

@@ -49,14 +49,14 @@ class Work:
         self._has_saved = False
         self._made: dict[Digest, Facts] = {}  # renditions of which the rows do not say yet that they are there
         self._told = time.monotonic()
-        process.scratch.mkdir(mode=0o700, exist_ok=True)
-        self._folder = tempfile.TemporaryDirectory(prefix=f"{claim.step_id}-", dir=process.scratch)
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
 
     def __enter__(self) -> "Work":
         return self
 
     def __exit__(self, raised: type[BaseException] | None, *_: object) -> None:
-        self._folder.cleanup()
+        if self._folder is not None:
+            self._folder.cleanup()
         if self._made and raised is None:
             self.on_success(self._finish_with_the_end)
         elif self._made:
@@ -90,6 +90,9 @@ class Work:
     @property
     def folder(self) -> Path:
         """A folder on local disk of this attempt's own, which goes when the step ends."""
+        if self._folder is None:
+            self.process.scratch.mkdir(mode=0o700, exist_ok=True)
+            self._folder = tempfile.TemporaryDirectory(prefix=f"{self.claim.step_id}-", dir=self.process.scratch)
         return Path(self._folder.name)
 
     def fetch_output(self, step: str, name: str | None) -> Source:

@@ -12,24 +12,20 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import IO
 
+# The longest of all is tests/faults, and it waits most of the time: the others must not outlast it.
 BESIDE = (
     ("tests/faults",),
-    (
-        "tests/e2e",
-        "tests/page",
-        "tests/tracing",
-        "tests/webhooks",
-        "tests/tasks/test_worker.py",
-        "tests/tasks/test_worker_limits.py",
-        "tests/contracts",
-    ),
+    ("tests/e2e", "tests/page", "tests/tracing", "tests/webhooks"),
     (
         "tests/deploy",
         "tests/vision",
         "tests/tasks/vision",
         "tests/tasks/test_ai_worker.py",
+        "tests/tasks/test_worker.py",
+        "tests/tasks/test_worker_limits.py",
         "tests/scheduler/simulation",
         "tests/storage",
+        "tests/contracts",
     ),
     ("tests/api",),
 )

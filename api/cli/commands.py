@@ -12,6 +12,7 @@ from typing import Any, BinaryIO
 import click
 
 from api.cli import (
+    batches,
     decisions,
     doctor,
     image_keys,
@@ -49,8 +50,9 @@ INTERRUPTED = 130  # as shells say of a program that Ctrl-C ended
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--url", metavar="URL", help="Where the API is; default: MILLRACE_URL, or a platform that runs here.")
 @click.option("--key", metavar="KEY", help="The API key, mk_…; default: MILLRACE_API_KEY, or that platform's own.")
+@click.option("--tenant", metavar="NAME", help="For operators: see and do what concerns this tenant, not your own.")
 @click.pass_context
-def cli(context: click.Context, url: str | None, key: str | None) -> None:
+def cli(context: click.Context, url: str | None, key: str | None, tenant: str | None) -> None:
     """Send work to Millrace and see how it goes.
 
     Without --url the platform is found that `make up` keeps running in this folder or in one above.
@@ -59,7 +61,7 @@ def cli(context: click.Context, url: str | None, key: str | None) -> None:
     Example:
       millrace submit photo.jpg --watch
     """
-    context.obj = Run(url=url, key=key)
+    context.obj = Run(url=url, key=key, tenant=tenant)
 
 
 @cli.command()
@@ -196,7 +198,7 @@ def job(run: Run, job_id: str, as_json: bool) -> None:
 
 
 _KEPT = (schedules, secrets, uploads, image_keys, templates, webhooks)
-for nouns in (decisions, doctor, *_KEPT, listen, logs, operating, queues, pools, top, similar):
+for nouns in (batches, decisions, doctor, *_KEPT, listen, logs, operating, queues, pools, top, similar):
     for command in nouns.COMMANDS:
         cli.add_command(command)
 

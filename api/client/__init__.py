@@ -1,6 +1,7 @@
 """The Python client of Millrace: `from api.client import Millrace`. HTTP only; nothing of the server is imported."""
 
 from api.client.answers import Attempt, Event, Failure, Fired, Input, Job, Output, Step, Timings
+from api.client.batches import Batch, Batches, LineError
 from api.client.failures import ApiError, ConnectionFailed, MillraceError, TimedOut
 from api.client.image_keys import ImageKey, ImageKeys
 from api.client.image_urls import image_path
@@ -21,6 +22,8 @@ __all__ = [
     "ApiError",
     "Attempt",
     "Backfilled",
+    "Batch",
+    "Batches",
     "Cause",
     "ConnectionFailed",
     "DeadLetters",
@@ -34,6 +37,7 @@ __all__ = [
     "ImageKeys",
     "Input",
     "Job",
+    "LineError",
     "Load",
     "LogLine",
     "Millrace",

@@ -60,6 +60,12 @@ def from_answer(status: int, headers: Mapping[str, str], problem: Any) -> ApiErr
         return ApiError(status, f"http_{status}", detail, retry_after=retry_after)
     listed = problem.get("errors")
     places = [place for place in listed if isinstance(place, Mapping)] if isinstance(listed, list) else []
-    errors = [(str(place.get("pointer", "")), str(place.get("detail", ""))) for place in places]
+    errors = [(_pointer(place), str(place.get("detail", ""))) for place in places]
     code = str(problem.get("code", f"http_{status}"))
     return ApiError(status, code, problem["detail"], errors, retry_after=retry_after)
+
+
+def _pointer(place: Mapping[str, Any]) -> str:
+    """Where it is; of many documents with the line of the one that is meant."""
+    pointer = str(place.get("pointer", ""))
+    return f"line {place['line']}: {pointer or '/'}" if place.get("line") else pointer

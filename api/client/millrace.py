@@ -17,6 +17,7 @@ from urllib.parse import quote
 from api.client import access, answers, downloads, job_logs, numbers, operating, paths, standing
 from api.client import similar as likenesses
 from api.client.answers import Event, Job, Output
+from api.client.batches import Batches
 from api.client.connection import Connection
 from api.client.failures import TimedOut
 from api.client.image_keys import ImageKeys
@@ -44,9 +45,9 @@ Page = Callable[[Any], tuple[list[T], str | None]]
 class Millrace:
     """Holds connections to one platform; use it as a context manager, or call `close`."""
 
-    def __init__(self, url: str | None = None, key: str | None = None) -> None:
+    def __init__(self, url: str | None = None, key: str | None = None, *, tenant: str | None = None) -> None:
         """Nothing is sent yet; what is not given is found as `access.from_env` says. Raises MillraceError."""
-        self._connection = Connection(access.from_env(url, key))
+        self._connection = Connection(access.from_env(url, key, tenant=tenant))
         self.url = self._connection.url
         self.schedules = Schedules(self._connection, self._paged)
         """What is to be done by the clock: `millrace.schedules.create({"cron": "0 3 * * *", "job": {…}})`."""
@@ -58,6 +59,8 @@ class Millrace:
         """Files sent once for many jobs and pictures: `millrace.uploads.add(Path("photo.jpg")).id`."""
         self.image_keys = ImageKeys(self._connection)
         """What signs links to pictures: `millrace.image_keys.create().signing`, then `millrace.image_url`."""
+        self.batches = Batches(self._connection, self._paged)
+        """Many jobs at once: `millrace.batches.submit([{…}, {…}]).id`, then `millrace.batches.wait(id)`."""
         self.webhooks = Webhooks(self._connection, self._paged)
         """Who is told of what happens: `millrace.webhooks.create("https://…").secret`."""
 

@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from storage.database import Tx
+from storage.database import PlatformTx, Tx
 from storage.model import Claim, JobState, Outcome, PublicError
 from storage.telemetry.metrics import DEAD_LETTERS, JOB_SECONDS, JOBS, STEP_ERRORS, STEP_RUN, STEPS
 
@@ -30,12 +30,18 @@ def attempt(tx: Tx, claim: Claim, outcome: Outcome, error: PublicError | None, *
         tx.after_commit(partial(STEP_ERRORS.add, claim.kind, error.code))
 
 
+def succeeded(tx: Tx | PlatformTx, claim: Claim, *, seconds: float) -> None:
+    """An attempt that took so long ends with this transaction, and its step has succeeded."""
+    tx.after_commit(partial(STEPS.add, claim.kind, _OUTCOMES[Outcome.SUCCEEDED]))
+    tx.after_commit(partial(STEP_RUN.observe, seconds, claim.kind))
+
+
 def dead(tx: Tx, claim: Claim, error: PublicError) -> None:
     """A step fails for good with this transaction."""
     tx.after_commit(partial(DEAD_LETTERS.add, claim.kind, error.code))
 
 
-def job(tx: Tx, state: JobState, *, seconds: float) -> None:
+def job(tx: Tx | PlatformTx, state: JobState, *, seconds: float) -> None:
     """A job ends with this transaction, so long after it was accepted."""
     tx.after_commit(partial(JOBS.add, state.value))
     tx.after_commit(partial(JOB_SECONDS.observe, seconds, state.value))

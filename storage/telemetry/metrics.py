@@ -29,7 +29,7 @@ CACHE_REQUESTS = Counter(
 )
 JOBS_ACCEPTED = Counter(
     name="millrace_jobs_accepted_total",
-    what="Jobs that were written, or told to run again, by where that came from: http, schedule, retry.",
+    what="Jobs that were written, or told to run again, by where that came from: http, batch, schedule, retry.",
     labels=("via",),
 )
 

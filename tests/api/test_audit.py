@@ -72,6 +72,8 @@ def of_jobs(person: Person, job: str, dead: str) -> None:
     person.do("POST", "/v1/jobs/{job_id}/retry", "job.retry", dead, job_id=dead, json={"only": "all"})
     person.do("POST", "/v1/dead-letters/replay", "dead_letters.replay", None, json={"filter": {"kind": "echo"}})
     person.do("DELETE", "/v1/jobs/{job_id}", "job.delete", made, job_id=made)
+    batch = person.do("POST", "/v1/batches", "batch.submit", "its id", json={"jobs": [ECHO]})["id"]
+    person.do("POST", "/v1/batches/{batch_id}/cancel", "batch.cancel", batch, batch_id=batch)
     upload = person.do("POST", "/v1/uploads", "upload.create", "its id", content=b"a file")["id"]
     person.do("DELETE", "/v1/uploads/{upload_id}", "upload.delete", upload, upload_id=upload)
     person.do("PUT", "/v1/templates/{name}", "template.put", "mine", name="mine", json=MINE)

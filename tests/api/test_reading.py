@@ -9,6 +9,7 @@ import pytest
 from storage.model import Job
 from tests.api.conftest import Api, Caller
 from tests.api.refusing import eventually
+from tests.api.test_events import statements
 from tests.api.working import fail, start, succeed
 from tests.documents import CHAIN, put_in
 
@@ -120,6 +121,17 @@ def test_a_listing_shows_only_the_callers_jobs(api: Api, job: Job) -> None:
     theirs = put_in(api.database, api.other.tenant)
     assert (walk(api.acme), walk(api.other)) == ([job.id], [theirs.id])
     assert [item["id"] for item in api.acme.get(f"/v1/jobs?cursor={theirs.id}").json()["data"]] == [job.id]
+
+
+def test_a_listing_says_what_the_jobs_do_and_asks_once_for_all_of_them(own_api: Api) -> None:
+    two = {"steps": {"a": {"kind": "echo"}, "b": {"kind": "http.call", "url": "https://x.example", "use": ["a"]}}}
+    several = {"steps": {name: {"kind": "echo"} for name in "abc"}}
+    for steps in (two, several, several):
+        put_in(own_api.database, own_api.acme.tenant, steps)
+    with statements(own_api) as asked:
+        listed = own_api.acme.get("/v1/jobs").json()["data"]
+    assert [one["kinds"] for one in listed] == [["echo"], ["echo"], ["echo", "http.call"]]
+    assert len([one for one in asked if "DISTINCT kind" in one]) == 1
 
 
 def test_a_listing_shows_progress_and_no_steps(api: Api) -> None:

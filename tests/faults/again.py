@@ -18,14 +18,16 @@ def send_again(jobs: list[str]) -> None:
     with psycopg.connect(os.environ["DATABASE_URL"]) as connection:
         for tenant, job, step, kind, queue, priority in connection.execute(QUERY, [jobs]):
             hints.send(
-                Runnable(
-                    tenant_id=TenantId(tenant),
-                    job_id=JobId(job),
-                    step_id=StepId(step),
-                    kind=kind,
-                    queue=queue,
-                    priority=priority,
-                )
+                [
+                    Runnable(
+                        tenant_id=TenantId(tenant),
+                        job_id=JobId(job),
+                        step_id=StepId(step),
+                        kind=kind,
+                        queue=queue,
+                        priority=priority,
+                    )
+                ]
             )
     hints.close()
 

@@ -1,8 +1,9 @@
 """The relay against a real broker and a real database."""
 
+import base64
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, cast
 
@@ -17,6 +18,7 @@ from storage import losses, queues, steps
 from storage.database import Database
 from storage.model import PublicError, TenantId
 from storage.runnable import Runnable
+from tasks.hinted import steps_of
 from tests.documents import CHAIN, ECHO, put_in, take, taken
 from tests.waiting import until
 
@@ -55,7 +57,8 @@ def messages(broker: "redis.Redis", queue: str = "default") -> list[dict[str, An
 
 
 def steps_in(broker: "redis.Redis", queue: str = "default") -> list[str]:
-    return [message["headers"]["id"] for message in messages(broker, queue)]
+    hints = [json.loads(base64.b64decode(message["body"]))[1] for message in messages(broker, queue)]
+    return [step for hint in hints for _, _, step in steps_of(hint)]
 
 
 def test_a_queued_step_is_sent_once_with_ids_only(
@@ -277,7 +280,7 @@ def test_a_worker_that_is_quicker_than_the_relays_commit_finds_the_step_queued(
     claims = []
 
     class QuickWorker(Hints):
-        def send(self, step: Runnable) -> None:
+        def send(self, steps: Sequence[Runnable]) -> None:
             # In a thread: the claim waits for the relay's commit, which comes after this.
             claims.append(ThreadPoolExecutor(1).submit(take, database, tenant, job, "say"))
             with database.platform_read() as tx:
@@ -313,3 +316,39 @@ def test_a_step_that_lost_its_worker_goes_before_the_backlog(
     assert relaying.publish(database, hints).sent == 1
     assert steps_in(broker) == [lost.steps[0].id]
     assert broker.llen("default") == 1  # the list of the highest priority
+
+
+def test_small_steps_that_wait_in_numbers_share_hints_and_no_hint_is_shared_with_one_that_lost_its_worker(
+    database: Database, tenant: TenantId, broker: "redis.Redis", hints: Hints
+) -> None:
+    jobs = [put_in(database, tenant) for _ in range(40)]
+    with database.platform() as tx:
+        tx.sql("UPDATE steps SET losses = 1 WHERE id = %(step)s", step=jobs[20].steps[0].id)
+    relaying.publish(database, hints)
+    raw = [json.loads(item) for item in cast(list[bytes], broker.lrange("default", 0, -1))]
+    assert [message["headers"]["id"] for message in raw] == [jobs[20].steps[0].id]
+    sizes = [len(steps_of(json.loads(base64.b64decode(message["body"]))[1])) for message in messages(broker)]
+    assert sorted(sizes) == [1, 3, *[9] * 4]
+    assert steps_in(broker)[:4] == [jobs[20].steps[0].id, *(job.steps[0].id for job in jobs[:3])]
+    shown = [message["headers"]["kwargsrepr"] for message in messages(broker)]
+    assert shown[1] == f"{{'job': '{jobs[0].id}', 'tenant': '{tenant}', 'steps': '9'}}"
+
+
+def test_small_steps_gather_while_enough_are_sent_but_not_for_long_nor_behind_urgent_ones(
+    database: Database, tenant: TenantId, broker: "redis.Redis", hints: Hints
+) -> None:
+    for _ in range(relaying.ENOUGH):
+        put_in(database, tenant)
+    assert relaying.publish(database, hints).sent == relaying.ENOUGH
+    waits = put_in(database, tenant)
+    call = put_in(database, tenant, {"steps": {"call": {"kind": "http.call", "url": "http://127.0.0.1/"}}})
+    assert relaying.publish(database, hints) == relaying.Published(sent=1, is_full=False, is_held=True)
+    assert steps_in(broker, "calls") == [call.steps[0].id]
+    put_in(database, tenant, ECHO | {"priority": "high"})
+    assert relaying.publish(database, hints) == relaying.Published(sent=2, is_full=False)
+    put_in(database, tenant)
+    assert relaying.publish(database, hints).is_held
+    with database.platform() as tx:
+        tx.sql("UPDATE steps SET run_at = run_at - interval '1 second' WHERE published_at IS NULL")
+    assert relaying.publish(database, hints) == relaying.Published(sent=1, is_full=False)
+    assert waits.steps[0].id in steps_in(broker)

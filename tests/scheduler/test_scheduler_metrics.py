@@ -18,7 +18,7 @@ from tests.documents import put_in
 from tests.scraping import number, scrape
 from tests.waiting import until
 
-LOOPS = {"relay", "reap", "sweep", "count", "fire", "deliver"}
+LOOPS = {"relay", "reap", "sweep", "count", "fire", "batch", "deliver"}
 
 
 @pytest.fixture

@@ -210,7 +210,8 @@ class Machine(RuleBasedStateMachine):
         """What the relay does: it sends from a queue that has room, which one that is paused never has."""
 
         def real(tx: PlatformTx) -> set[StepId]:
-            room = runnable.room(tx, [queue], window=1000).get(queue, 0)
+            found = runnable.room(tx, [queue], window=1000).get(queue)
+            room = 1000 - found.sent if found else 0
             return {sent.step_id for sent in runnable.take_to_publish(tx, queue, limit=room)}
 
         self.both.act_on_platform(lambda: {self.ids[key] for key in model.publish(self.world, queue)}, real)

@@ -81,6 +81,20 @@ def test_times_are_those_of_acceptance(database: Database, tenant: TenantId) -> 
     assert pages(database, tenant, last) == [[jobs[1].id]]
 
 
+@pytest.mark.parametrize("walked", [1, 2, 3, 4])
+def test_what_was_made_then_is_searched_for_a_part_at_a_time(
+    database: Database, tenant: TenantId, monkeypatch: pytest.MonkeyPatch, walked: int
+) -> None:
+    monkeypatch.setattr(listing, "WALKED", walked)
+    oldest, middle, _newest = (put_in(database, tenant) for _ in range(3))
+    with database.begin(tenant) as tx:  # as if the clock of the API's machine were half a minute behind, or ahead
+        tx.sql("UPDATE jobs SET created_at = created_at - interval '30 s' WHERE id = %(job)s", job=oldest.id)
+        tx.sql("UPDATE jobs SET created_at = created_at - interval '20 s' WHERE id = %(job)s", job=middle.id)
+    found = pages(database, tenant, JobFilter(created_before=oldest.created_at - timedelta(seconds=10)), limit=5)
+    assert [job for page in found for job in page] == [middle.id, oldest.id]
+    assert len(found) == 3 // walked + 1
+
+
 @pytest.mark.parametrize("at", [datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)])
 def test_the_ends_of_the_calendar_are_times(database: Database, tenant: TenantId, at: datetime) -> None:
     job = put_in(database, tenant).id

@@ -11,6 +11,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import create_engine, inspect
 from sqlalchemy.engine import make_url
 
+import storage.batch_tables
 import storage.image_tables
 import storage.operating_tables
 import storage.platform_tables
@@ -90,7 +91,7 @@ def test_migrating_twice_and_at_once_does_no_harm(database_url: str) -> None:
     with ThreadPoolExecutor(3) as pool:
         list(pool.map(upgrade, [database_url] * 3))
     with psycopg.connect(database_url) as connection:
-        assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [("0010",)]
+        assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [("0013",)]
 
 
 def test_what_was_open_before_steps_were_counted_counts(database_url: str) -> None:
@@ -141,7 +142,7 @@ PLANS = {
         "ix_steps_due",
     ),
     "reaper": (
-        "SELECT id FROM steps WHERE state = 'running' AND lease_until < now() ORDER BY lease_until LIMIT 100",
+        "SELECT id FROM steps WHERE state = 'running' AND lease_until < now() LIMIT 100",  # sorted: there are few
         "ix_steps_leased",
     ),
     "steps of a job": (
@@ -166,6 +167,8 @@ PLANS = {
         "ix_jobs_finished",
     ),
     "dead letters": ("SELECT id FROM steps WHERE tenant_id = 't' AND state = 'failed' AND kind = 'k'", "ix_steps_dead"),
+    "what a worker holds": ("SELECT * FROM steps WHERE state = 'running' AND worker = 'w'", "ix_steps_leased"),
+    "rejected jobs": ("SELECT id FROM jobs WHERE tenant_id = 't' AND stop_as = 'failed'", "ix_jobs_rejected"),
     "removals": ("SELECT * FROM removals WHERE due_at <= now() ORDER BY due_at LIMIT 1", "ix_removals_due_at"),
     "renditions to remove": (
         "SELECT digest FROM renditions WHERE gone_at <= now() ORDER BY gone_at LIMIT 100",

@@ -22,9 +22,9 @@ def resume(database: Database, name: str = "default") -> None:
         queues.resume(tx, name)
 
 
-def room(database: Database) -> dict[str, int]:
+def with_room(database: Database) -> set[str]:
     with database.platform_read() as tx:
-        return runnable.room(tx, NAMES, window=10)
+        return set(runnable.room(tx, NAMES, window=10))
 
 
 def is_sent(database: Database, job: Job) -> bool:
@@ -36,11 +36,11 @@ def is_sent(database: Database, job: Job) -> bool:
 def test_nothing_starts_from_a_queue_that_is_paused_and_all_from_others(database: Database, tenant: TenantId) -> None:
     echo, call = put_in(database, tenant), put_in(database, tenant, CALL)
     pause(database)
-    assert room(database) == {"calls": 10}
+    assert with_room(database) == {"calls"}
     assert take(database, tenant, echo, "say") is None
     taken(database, tenant, call, "say")
     resume(database)
-    assert room(database) == {"default": 10}
+    assert with_room(database) == {"default"}
     taken(database, tenant, echo, "say")
 
 
@@ -64,13 +64,13 @@ def test_a_retry_whose_time_comes_in_a_pause_waits_for_its_end(database: Databas
     pause(database)
     with database.platform() as tx:
         assert runnable.make_due_queued(tx, limit=10) == 1
-    assert room(database) == {}
+    assert with_room(database) == set()
     with database.read(tenant) as tx:
         found = jobs.find(tx, job.id)
     assert found is not None
     assert found.steps[0].state is StepState.QUEUED
     resume(database)
-    assert room(database) == {"default": 10}
+    assert with_room(database) == {"default"}
 
 
 def test_a_hint_that_came_in_a_pause_is_sent_again(database: Database, tenant: TenantId) -> None:

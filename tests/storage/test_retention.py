@@ -208,3 +208,18 @@ def test_a_job_of_very_many_events_and_attempts_goes_within_a_statement_s_time(
         tx.sql("SET LOCAL statement_timeout = '15s'")  # half of what every statement has
         assert retention.delete(tx, job.id)
     assert rows_left(database) == {"jobs": 3, "steps": 3, "attempts": 0, "events": 3, "unique_keys": 0}
+
+
+def test_what_others_keep_for_longer_is_passed_over_once(database: Database, tenant: TenantId, other: TenantId) -> None:
+    kept = succeeded(database, other)
+    ended = [succeeded(database, tenant).id for _ in range(3)]
+    age(database, days=2)
+    reached: retention.Reached = {}
+    with database.platform() as tx:
+        retention.keep(tx, other, {JobState.SUCCEEDED: 30 * DAY})
+        assert retention.delete_old(tx, DAYS, limit=2, reached=reached) == 2
+    assert left(database) == {kept.id, ended[-1]}
+    assert list(reached) == [(None, JobState.SUCCEEDED)]
+    with database.platform() as tx:
+        assert retention.delete_old(tx, DAYS, limit=2, reached=reached) == 1
+    assert left(database) == {kept.id}

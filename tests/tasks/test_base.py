@@ -197,7 +197,7 @@ def test_local_files_of_a_step_are_gone_afterwards(do: Any) -> None:
     seen = []
 
     def run(work: Work, _params: Any) -> None:
-        folder = work._folder.name
+        folder = work.folder
         seen.append(folder)
         raise StepFailed("x", "y")
 

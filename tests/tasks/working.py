@@ -48,13 +48,20 @@ def env(
     }
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(kw_only=True, slots=True)
 class Relaying:
     """A relay that runs in a thread of the test."""
 
     broker_url: str
     told_to_stop: threading.Event
     thread: threading.Thread
+    database: Database
+
+    def start(self) -> None:
+        """Again, after `stop`."""
+        self.told_to_stop.clear()
+        self.thread = threading.Thread(target=relay, args=(self.database, self.told_to_stop))
+        self.thread.start()
 
     def stop(self) -> None:
         self.told_to_stop.set()
@@ -67,7 +74,7 @@ def relaying(database: Database, env: dict[str, str], monkeypatch: pytest.Monkey
     stop = threading.Event()
     thread = threading.Thread(target=relay, args=(database, stop))
     thread.start()
-    made = Relaying(broker_url=env["CELERY_BROKER_URL"], told_to_stop=stop, thread=thread)
+    made = Relaying(broker_url=env["CELERY_BROKER_URL"], told_to_stop=stop, thread=thread, database=database)
     yield made
     made.stop()
 

@@ -1,0 +1,70 @@
+"""What several requests ask the database at once is asked in one go; what comes alone is asked at once.
+
+While one question is being answered, others gather behind it, and go together next: the more there are, the fewer
+round trips and commits each costs.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Generic, TypeVar
+
+from storage.errors import NotStorable
+
+A = TypeVar("A")
+R = TypeVar("R")
+
+MOST = 100  # that go together
+
+
+class Gathering(Generic[A, R]):
+    """`ask_all` answers questions in their order; after NotStorable each is asked again alone.
+
+    `blocking` runs it in a thread.
+    """
+
+    def __init__(
+        self,
+        ask_all: Callable[[Sequence[A]], Sequence[R]],
+        blocking: Callable[[Callable[[Sequence[A]], Sequence[R]], Sequence[A]], Awaitable[Sequence[R]]],
+    ) -> None:
+        self._ask_all = ask_all
+        self._blocking = blocking
+        self._waiting: deque[tuple[A, asyncio.Future[R]]] = deque()
+        self._task: asyncio.Task[Any] | None = None
+
+    async def ask(self, question: A) -> R:
+        """The answer. Raises what `ask_all` raises."""
+        future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
+        self._waiting.append((question, future))
+        if self._task is None:
+            self._task = asyncio.create_task(self._answer())
+        return await future
+
+    async def _answer(self) -> None:
+        try:
+            while self._waiting:
+                asked = [self._waiting.popleft() for _ in range(min(MOST, len(self._waiting)))]
+                await self._answer_all([one for one in asked if not one[1].done()])
+        finally:
+            self._task = None
+
+    async def _answer_all(self, asked: Sequence[tuple[A, "asyncio.Future[R]"]]) -> None:
+        if not asked:
+            return
+        try:
+            answers = await self._blocking(self._ask_all, [question for question, _ in asked])
+        except BaseException as exc:
+            if len(asked) > 1 and isinstance(exc, NotStorable):  # one of them is to blame, and nothing was written
+                for one in asked:
+                    await self._answer_all([one])
+                return
+            for _, future in asked:
+                if not future.done():
+                    future.set_exception(exc if isinstance(exc, Exception) else asyncio.CancelledError())
+            if not isinstance(exc, Exception):
+                raise
+            return
+        for (_, future), answer in zip(asked, answers, strict=True):
+            if not future.done():
+                future.set_result(answer)

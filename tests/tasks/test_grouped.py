@@ -1,0 +1,127 @@
+"""A hint that names many steps, in this process, and in a real worker whose slot is killed."""
+
+import threading
+from collections.abc import Callable
+
+import psutil
+import pytest
+
+from scheduler.hints import Hints
+from storage import jobs, stops
+from storage.database import Database
+from storage.model import Job, JobState, Outcome, StepState, TenantId, new_job_id
+from storage.runnable import Runnable
+from storage.step_groups import Asked
+from tasks import grouped
+from tasks.document import parse
+from tasks.names import KINDS
+from tasks.process import Process
+from tasks.submit import submit
+from tests.documents import put_in
+from tests.tasks.grouped_work import SMALL
+from tests.tasks.working import Relaying, Worker
+from tests.waiting import until
+
+
+def small(process: Process, tenant: TenantId, do: str = "well", seconds: float = 0.0) -> Job:
+    spec = parse({"steps": {"it": {"kind": "small", "do": do, "seconds": seconds}}}, kinds={**KINDS, SMALL.name: SMALL})
+    with process.database.begin(tenant) as tx:
+        return submit(tx, spec, job_id=new_job_id(), file=None).job
+
+
+def asked(tenant: TenantId, *of: Job) -> list[Asked]:
+    return [(tenant, job.id, job.steps[0].id) for job in of]
+
+
+def now(process: Process, tenant: TenantId, job: Job) -> Job:
+    with process.database.read(tenant) as tx:
+        found = jobs.find(tx, job.id)
+    assert found is not None
+    return found
+
+
+def sent(process: Process) -> None:
+    with process.database.platform() as tx:
+        tx.sql("UPDATE steps SET published_at = now()")
+
+
+def unsent(process: Process) -> set[str]:
+    with process.database.platform_read() as tx:
+        return {row.id for row in tx.sql("SELECT id FROM steps WHERE state = 'queued' AND published_at IS NULL")}
+
+
+def test_each_step_of_a_hint_ends_in_its_own_way(process: Process, tenant: TenantId) -> None:
+    ways = ["well"] * 30 + ["fail", "crash"] + ["well"] * 30
+    made = [small(process, tenant, do) for do in ways]
+    with process.database.begin(tenant) as tx:
+        stops.cancel(tx, made[3].id)
+    grouped.perform(process, SMALL, asked(tenant, *made))
+    states = [now(process, tenant, job).steps[0].state for job in made]
+    expected = {"well": StepState.SUCCEEDED, "fail": StepState.FAILED, "crash": StepState.RETRYING}
+    assert states == [StepState.CANCELED if n == 3 else expected[do] for n, do in enumerate(ways)]
+    last = now(process, tenant, made[-1])
+    assert (last.state, last.steps[0].result) == (JobState.SUCCEEDED, {"did": "well", "attempt": 1})
+    assert [(tried.outcome, tried.worker) for tried in last.steps[0].attempts] == [(Outcome.SUCCEEDED, "w1")]
+
+
+def test_a_job_that_is_canceled_while_its_step_waits_to_be_written_ends_as_it_would_alone(
+    process: Process, tenant: TenantId
+) -> None:
+    first, second = small(process, tenant), small(process, tenant, seconds=0.3)
+    done = threading.Thread(target=grouped.perform, args=(process, SMALL, asked(tenant, second, first)), daemon=True)
+    done.start()
+    until(lambda: now(process, tenant, second).state is JobState.RUNNING)
+    with process.database.begin(tenant) as tx:
+        stops.cancel(tx, second.id)
+    done.join()
+    assert now(process, tenant, second).state is JobState.CANCELED
+    assert now(process, tenant, first).state is JobState.SUCCEEDED
+
+
+def test_nothing_waits_for_a_step_that_takes_long(
+    process: Process, tenant: TenantId, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(grouped, "_pace", {})
+    before, slow = small(process, tenant), small(process, tenant, seconds=3)
+    behind = [small(process, tenant) for _ in range(20)]
+    sent(process)
+    everything = asked(tenant, before, slow, *behind)
+    thread = threading.Thread(target=grouped.perform, args=(process, SMALL, everything), daemon=True)
+    thread.start()
+    until(lambda: now(process, tenant, before).state is JobState.SUCCEEDED)
+    assert now(process, tenant, slow).state is JobState.RUNNING
+    until(lambda: unsent(process) == {job.steps[0].id for job in behind})
+    assert now(process, tenant, slow).state is JobState.RUNNING
+    outcomes = [[tried.outcome for tried in now(process, tenant, job).steps[0].attempts] for job in behind]
+    assert outcomes == [[Outcome.RETURNED]] * 6 + [[]] * 14, "eight were claimed at first"
+    grouped.perform(process, SMALL, asked(tenant, *behind))
+    assert {now(process, tenant, job).state for job in behind} == {JobState.SUCCEEDED}
+    thread.join()
+    assert now(process, tenant, slow).state is JobState.SUCCEEDED
+
+
+def test_a_slot_that_is_killed_costs_no_step_of_its_hint(
+    worker: Worker, database: Database, tenant: TenantId, read: Callable[[Job], Job], relaying: Relaying
+) -> None:
+    with worker("-c", "1") as process:
+        relaying.stop()
+        slow = put_in(database, tenant, {"steps": {"say": {"kind": "echo", "sleep_seconds": 0.4}}})
+        others = [put_in(database, tenant) for _ in range(20)]
+        hints = Hints()
+        hints.send([runnable(tenant, job) for job in (slow, *others)])
+        hints.close()
+        until(lambda: read(slow).state is JobState.RUNNING)
+        [child] = psutil.Process(process.pid).children()
+        child.kill()
+        until(lambda: [tried.outcome for tried in read(slow).steps[0].attempts] == [Outcome.LOST])
+        relaying.start()
+        until(lambda: {read(job).state for job in (slow, *others)} == {JobState.SUCCEEDED})
+        tried = [[one.outcome for one in read(job).steps[0].attempts] for job in others]
+        assert tried == [[Outcome.LOST, Outcome.SUCCEEDED]] * 7 + [[Outcome.SUCCEEDED]] * 13
+
+
+def runnable(tenant: TenantId, job: Job) -> Runnable:
+    step = job.steps[0]
+    return Runnable(
+        tenant_id=tenant, job_id=job.id, step_id=step.id, kind=step.kind, queue=step.queue, priority=job.priority
+    )
