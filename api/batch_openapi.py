@@ -21,7 +21,7 @@ _TERMS: dict[str, Any] = {
     "name": {"type": "string", "maxLength": MAX_NAME, "description": "Yours."},
     "metadata": {"type": "object", "description": "Yours; comes back in the batch's document."},
     "notify": {
-        "type": "object",
+        "type": ["object", "null"],
         "description": "Who is told of the batch's end (`batch.finished`), besides your webhooks.",
         "additionalProperties": False,
         "properties": {"url": {"type": "string", "minLength": 1, "maxLength": MAX_URL}},

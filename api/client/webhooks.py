@@ -15,7 +15,7 @@ from api.client.webhook_listening import News, listen
 
 EVENTS = (
     *("job.succeeded", "job.failed", "job.canceled", "job.expired"),
-    *("step.succeeded", "webhook.disabled"),
+    *("step.succeeded", "batch.finished", "webhook.disabled"),
 )
 State = Literal["pending", "delivered", "failed", "canceled"]
 STATES: tuple[State, ...] = ("pending", "delivered", "failed", "canceled")

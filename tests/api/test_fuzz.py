@@ -26,6 +26,11 @@ SUBMITTING = {
     # goes round in circles, whether names differ, whether a bare file comes with its template.
     "checks": {"positive_data_acceptance": {"expected-statuses": ["2xx", "409", "415", "422"]}},
 }
+# Nor all of that for each of many jobs, of which one at least has to be good.
+BATCHING = {
+    "include-name": "POST /v1/batches",
+    "checks": {"positive_data_acceptance": {"expected-statuses": ["2xx", "409", "413", "415", "422"]}},
+}
 RETRYING = {
     "include-name": "POST /v1/jobs/{job_id}/retry",
     # Nor which steps the job has, and what their kinds take.
@@ -102,6 +107,7 @@ CONFIG: dict[str, Any] = {
     "max-stream-events": 20,
     "operations": [
         SUBMITTING,
+        BATCHING,
         RETRYING,
         FINDING,
         *SCHEDULING,

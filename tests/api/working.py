@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from scheduler import batches
 from storage import events, runnable, steps
 from storage.errors import JobStopping
 from storage.model import Claim, Job, Json, PublicError
@@ -83,7 +84,7 @@ def types(api: Api, job: Job) -> list[str]:
 
 @contextlib.contextmanager
 def working(api: Api) -> Iterator[None]:
-    """A worker that lets every step succeed, of whatever tenant, while the body runs."""
+    """A worker that lets every step succeed, of whatever tenant, and the loop of batches, while the body runs."""
     stop = threading.Event()
 
     def work() -> None:
@@ -96,6 +97,8 @@ def working(api: Api) -> Iterator[None]:
                     if claim is not None:
                         steps.succeed(tx, claim, {"params": claim.params})
             if not due:
+                batches.cancel_jobs(api.database, stop)
+                batches.finish_all(api.database, "http://127.0.0.1", stop)
                 stop.wait(0.05)
 
     with ThreadPoolExecutor(1) as pool:
