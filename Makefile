@@ -6,7 +6,9 @@ BIN := $(VENV)/bin
 VERIFIER := tests/webhooks/node_modules/.package-lock.json
 AXE := tests/page/node_modules/.package-lock.json
 # pyvips comes as source, plain Python: it must not build against a libvips of the system, but take its wheel's.
-INSTALL := PKG_CONFIG_LIBDIR=/nowhere $(BIN)/python -m pip install --disable-pip-version-check --quiet --require-hashes
+INSTALL := PKG_CONFIG_LIBDIR=/nowhere $(BIN)/python -m pip install --disable-pip-version-check --quiet --no-compile --require-hashes
+# What pip would do on one core; a file that does not compile, such as a template, is none that anybody imports.
+COMPILE := $(BIN)/python -m compileall -q -j 0 $(VENV)/lib >/dev/null || true
 
 SHARP := tests/bench/images/node_modules/.package-lock.json
 .PHONY: help demo up down test check pytest bench bench-profile bench-images soak lock proto clean
@@ -68,12 +70,14 @@ $(BIN)/python:
 $(VENV)/.installed: $(BIN)/python pyproject.toml deploy/requirements.txt
 	@echo "Installing the pinned packages (once; about a minute)"
 	@$(INSTALL) -r deploy/requirements.txt
+	@$(COMPILE)
 	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed deploy/requirements-dev.txt
 	@echo "Installing the pinned packages for development"
 	@$(INSTALL) -r deploy/requirements-dev.txt
+	@$(COMPILE)
 	@touch $@
 
 $(SHARP): $(VENV)/.installed-dev tests/bench/images/package-lock.json tests/bench/images/.npmrc

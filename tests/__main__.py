@@ -15,9 +15,8 @@ from typing import IO
 # The longest of all is tests/faults, and it waits most of the time: the others must not outlast it.
 BESIDE = (
     ("tests/faults",),
-    ("tests/e2e", "tests/page", "tests/tracing", "tests/webhooks"),
+    ("tests/e2e", "tests/page", "tests/tracing", "tests/webhooks", "tests/deploy"),
     (
-        "tests/deploy",
         "tests/vision",
         "tests/tasks/vision",
         "tests/tasks/test_ai_worker.py",
