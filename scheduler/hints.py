@@ -1,7 +1,7 @@
 """The broker as the relay sees it: sends the hint that a step may run, and tells how many hints a queue holds."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,7 +15,7 @@ from storage.runnable import Runnable
 from tasks.names import KINDS, Kind
 from tasks.transport.publishing import pipelined
 
-SHARES = 4  # hints of a kind over which what waits is spread before they grow
+SHARES = 4  # hints of a kind over which what waits is spread before they grow, at least
 ANSWER_SECONDS = 3  # a broker that says nothing for this long is away
 
 
@@ -27,13 +27,15 @@ class Hints:
         self._app.config_from_object("celeryconfig")
         self.queues = sorted(self._app.amqp.queues)
         self._kinds = kinds
+        self.slots: dict[str, int] = {}  # of each queue's workers, as far as that was looked at
         self.grouping = {kind.queue.value for kind in kinds.values() if kind.group > 1}  # queues with small steps
         self._connection: Connection | None = None
         self._producer: Producer | None = None
 
     def group(self, steps: Sequence[Runnable]) -> list[list[Runnable]]:
         """The steps by the hints in which they are to be sent, see `hint_groups`."""
-        return hint_groups(steps, lambda name: self._kinds[name].group if name in self._kinds else 1)
+        most = {name: kind.group for name, kind in self._kinds.items()}
+        return hint_groups(steps, most, self.slots)
 
     def send_all(self, groups: Sequence[Sequence[Runnable]]) -> None:
         """Send a hint for each group, see `send`, in as few round trips as can be. Raises BrokerUnavailable."""
@@ -130,22 +132,22 @@ class Hints:
         return (OperationalError, OSError, *transport)
 
 
-def hint_groups(steps: Sequence[Runnable], most: Callable[[str], int]) -> list[list[Runnable]]:
+def hint_groups(steps: Sequence[Runnable], most: Mapping[str, int], slots: Mapping[str, int]) -> list[list[Runnable]]:
     """The steps in their order, but those of one kind and priority together: at most `most` of the kind in one hint.
 
-    Where few wait, each has a hint of its own: then many slots share them. So has what has lost its worker before,
-    which could take others with it.
+    Where few wait, each has a hint of its own, until there is one for each of the `slots` of the queue's workers. So
+    has what has lost its worker before, which could take others with it.
     """
     alike: dict[tuple[str, int], list[Runnable]] = defaultdict(list)
     alone: list[list[Runnable]] = []
     for step in steps:
-        if step.losses or most(step.kind) == 1:
+        if step.losses or most.get(step.kind, 1) == 1:
             alone.append([step])
         else:
             alike[step.kind, step.priority].append(step)
     groups = list(alone)
     for (kind, _), those in alike.items():
-        size = min(most(kind), max(1, len(those) // SHARES))
+        size = min(most[kind], max(1, len(those) // max(SHARES, slots.get(those[0].queue, 0))))
         groups += [those[first : first + size] for first in range(0, len(those), size)]
     place = {step.step_id: number for number, step in enumerate(steps)}
     return sorted(groups, key=lambda group: place[group[0].step_id])

@@ -72,7 +72,10 @@ def publish(database: Database, hints: Hints) -> Published:
     with database.platform() as tx:
         runnable.make_due_queued(tx, limit=DUE)
         rooms = runnable.room(tx, hints.queues, window=WINDOW, many=BATCH)
-    held = {queue for queue, room in rooms.items() if queue in hints.grouping and is_held(room)}
+        if any(queue in hints.grouping and room.unsent > 1 for queue, room in rooms.items()):
+            hints.slots = runnable.slots(tx)
+    slots = hints.slots
+    held = {name for name, room in rooms.items() if name in hints.grouping and is_held(room, slots.get(name, 0))}
     sent, failed = {}, []
     for queue, room in rooms.items():
         if queue in held:
@@ -88,10 +91,10 @@ def publish(database: Database, hints: Hints) -> Published:
     return Published(sent=sum(sent.values()), is_full=is_full, is_held=bool(held))
 
 
-def is_held(room: runnable.Room) -> bool:
+def is_held(room: runnable.Room, slots: int) -> bool:
     """Whether the workers of small steps have enough before them: others gather a moment longer, for larger hints."""
     is_urgent = room.priority == Priority.HIGH.rank or room.waits_seconds > GATHER_SECONDS
-    return room.sent >= ENOUGH and room.unsent < BATCH and not is_urgent
+    return room.sent >= max(ENOUGH, 2 * slots) and room.unsent < BATCH and not is_urgent
 
 
 def find_lost(database: Database, hints: Hints) -> int:

@@ -13,7 +13,6 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import islice
 
 from celery.exceptions import SoftTimeLimitExceeded
 
@@ -78,7 +77,11 @@ def _note_pace(kind: Kind, seconds: float) -> None:
 
 
 def _claim(group: _Group, size: int) -> None:
-    asked = list(islice(group.waiting, size))
+    """Claim the next steps; those that could not even be asked for go on waiting. Raises DatabaseUnavailable."""
+    with group.lock:
+        asked = [group.waiting.popleft() for _ in range(min(size, len(group.waiting)))]
+    if not asked:  # they were given to others in this moment
+        return
     here = group.process
 
     def claim() -> list[Claim]:
@@ -86,10 +89,13 @@ def _claim(group: _Group, size: int) -> None:
             lease = here.settings.lease_seconds
             return step_groups.claim(tx, asked, worker=here.worker, slot=os.getpid(), lease_seconds=lease)
 
-    claims = base.patiently(asked[0][2], claim)
+    try:
+        claims = base.patiently(asked[0][2], claim)
+    except BaseException:
+        with group.lock:
+            group.waiting.extendleft(reversed(asked))
+        raise
     with group.lock:
-        for _ in asked:
-            group.waiting.popleft()
         group.claimed.extend(claims)
     if len(claims) < len(asked):
         with here.database.platform_read() as tx:

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-SMALL = ("--requests", "10", "--warm", "4", "--rounds", "1")
+SMALL = ("--requests", "4", "--warm", "2", "--rounds", "1")
 
 
 def test_the_bench_measures_the_whole_way(tmp_path: Path) -> None:

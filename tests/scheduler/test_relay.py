@@ -14,7 +14,7 @@ from scheduler import epoch
 from scheduler import relay as relaying
 from scheduler.errors import BrokerUnavailable
 from scheduler.hints import Hints
-from storage import losses, queues, steps
+from storage import losses, queues, steps, workers
 from storage.database import Database
 from storage.model import PublicError, TenantId
 from storage.runnable import Runnable
@@ -352,3 +352,18 @@ def test_small_steps_gather_while_enough_are_sent_but_not_for_long_nor_behind_ur
         tx.sql("UPDATE steps SET run_at = run_at - interval '1 second' WHERE published_at IS NULL")
     assert relaying.publish(database, hints) == relaying.Published(sent=1, is_full=False)
     assert waits.steps[0].id in steps_in(broker)
+
+
+def test_small_steps_share_hints_only_where_more_wait_than_there_are_slots(
+    database: Database, tenant: TenantId, broker: "redis.Redis", hints: Hints
+) -> None:
+    with database.platform() as tx:
+        workers.seen(tx, "w1", queues=["default"], slots=20, for_seconds=60)
+    for _ in range(30):
+        put_in(database, tenant)
+    assert relaying.publish(database, hints).sent == 30
+    assert len(messages(broker)) == 30
+    for _ in range(60):
+        put_in(database, tenant)
+    assert relaying.publish(database, hints).sent == 60  # for 20 slots 30 are not enough to hold others back
+    assert len(messages(broker)) == 30 + 20
