@@ -27,15 +27,13 @@ class Hints:
         self._app.config_from_object("celeryconfig")
         self.queues = sorted(self._app.amqp.queues)
         self._kinds = kinds
-        self.slots: dict[str, int] = {}  # of each queue's workers, as far as that was looked at
         self.grouping = {kind.queue.value for kind in kinds.values() if kind.group > 1}  # queues with small steps
         self._connection: Connection | None = None
         self._producer: Producer | None = None
 
-    def group(self, steps: Sequence[Runnable]) -> list[list[Runnable]]:
-        """The steps by the hints in which they are to be sent, see `hint_groups`."""
-        most = {name: kind.group for name, kind in self._kinds.items()}
-        return hint_groups(steps, most, self.slots)
+    def group(self, steps: Sequence[Runnable], slots: int) -> list[list[Runnable]]:
+        """The steps of a queue by the hints in which they are to be sent, see `hint_groups`."""
+        return hint_groups(steps, {name: kind.group for name, kind in self._kinds.items()}, slots)
 
     def send_all(self, groups: Sequence[Sequence[Runnable]]) -> None:
         """Send a hint for each group, see `send`, in as few round trips as can be. Raises BrokerUnavailable."""
@@ -132,7 +130,7 @@ class Hints:
         return (OperationalError, OSError, *transport)
 
 
-def hint_groups(steps: Sequence[Runnable], most: Mapping[str, int], slots: Mapping[str, int]) -> list[list[Runnable]]:
+def hint_groups(steps: Sequence[Runnable], most: Mapping[str, int], slots: int) -> list[list[Runnable]]:
     """The steps in their order, but those of one kind and priority together: at most `most` of the kind in one hint.
 
     Where few wait, each has a hint of its own, until there is one for each of the `slots` of the queue's workers. So
@@ -147,7 +145,7 @@ def hint_groups(steps: Sequence[Runnable], most: Mapping[str, int], slots: Mappi
             alike[step.kind, step.priority].append(step)
     groups = list(alone)
     for (kind, _), those in alike.items():
-        size = min(most[kind], max(1, len(those) // max(SHARES, slots.get(those[0].queue, 0))))
+        size = min(most[kind], max(1, len(those) // max(SHARES, slots)))
         groups += [those[first : first + size] for first in range(0, len(those), size)]
     place = {step.step_id: number for number, step in enumerate(steps)}
     return sorted(groups, key=lambda group: place[group[0].step_id])

@@ -14,7 +14,7 @@ from functools import partial
 from scheduler.errors import BrokerUnavailable
 from scheduler.hints import Hints
 from scheduler.listening import wait
-from storage import runnable
+from storage import runnable, workers
 from storage.database import Database, PlatformTx
 from storage.events import READY_CHANNEL
 from storage.telemetry import trace_rows
@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 
 BATCH = 250  # steps per transaction: what is sent twice when one of them cannot be sent
 WINDOW = 1000  # hints per queue that the broker holds at a time; the rest waits in the database
+FORGOTTEN = 5_000  # hints that a broker can have forgotten: the windows of all queues together are smaller
 DUE = 1000  # steps whose time has come, queued at once
 POLL_SECONDS = 1.0  # how often it looks without being woken
 FULL_POLL_SECONDS = 0.1  # and while a queue's window is full
@@ -72,16 +73,15 @@ def publish(database: Database, hints: Hints) -> Published:
     with database.platform() as tx:
         runnable.make_due_queued(tx, limit=DUE)
         rooms = runnable.room(tx, hints.queues, window=WINDOW, many=BATCH)
-        if any(queue in hints.grouping and room.unsent > 1 for queue, room in rooms.items()):
-            hints.slots = runnable.slots(tx)
-    slots = hints.slots
+        serving = workers.serving(tx) if hints.grouping & rooms.keys() else {}
+    slots = {name: one.slots for name, one in serving.items()}
     held = {name for name, room in rooms.items() if name in hints.grouping and is_held(room, slots.get(name, 0))}
     sent, failed = {}, []
     for queue, room in rooms.items():
         if queue in held:
             continue
         try:
-            sent[queue] = _publish_queue(database, hints, queue, WINDOW - room.sent)
+            sent[queue] = _publish_queue(database, hints, queue, WINDOW - room.sent, slots.get(queue, 0))
         except BrokerUnavailable as exc:
             hints.connect()  # raises if it is the whole broker; a single queue that is stuck must not stop the others
             failed.append(exc)
@@ -105,7 +105,8 @@ def find_lost(database: Database, hints: Hints) -> int:
     step: it will find those steps taken.
     """
     if not hints.is_remembered():
-        found = _again(database, partial(runnable.unpublish_all, limit=BATCH))
+        with database.platform() as tx:  # at once: other relays are sending them again already
+            found = runnable.unpublish_all(tx, limit=FORGOTTEN)
         hints.begin_epoch()  # not sooner: were we to die in between, the next relay would not know
         log.warning("relay.broker_forgot steps=%s", found)
         return found
@@ -133,12 +134,12 @@ def _again(database: Database, unpublish: Callable[[PlatformTx], int]) -> int:
             return found
 
 
-def _publish_queue(database: Database, hints: Hints, queue: str, room: int) -> int:
+def _publish_queue(database: Database, hints: Hints, queue: str, room: int, slots: int) -> int:
     sent = 0
     while sent < room:
         size = min(BATCH, room - sent)
         with database.platform() as tx:
-            batch = _publish_batch(tx, hints, queue, size)
+            batch = _publish_batch(tx, hints, queue, size, slots)
         RELAY_SENT.add(queue, by=batch)
         sent += batch
         if batch < size:
@@ -146,12 +147,12 @@ def _publish_queue(database: Database, hints: Hints, queue: str, room: int) -> i
     return sent
 
 
-def _publish_batch(tx: PlatformTx, hints: Hints, queue: str, size: int) -> int:
+def _publish_batch(tx: PlatformTx, hints: Hints, queue: str, size: int, slots: int) -> int:
     # Losing these marks in a crash of the database costs a second hint, so the commit need not wait for the disk.
     tx.sql("SET LOCAL synchronous_commit = off")
     steps = runnable.take_to_publish(tx, queue, limit=size)
     traced = trace_rows.waiting(tx, steps)
-    hints.send_all(hints.group(steps))
+    hints.send_all(hints.group(steps, slots))
     trace_rows.tell_sent(traced)
     return len(steps)
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from storage import workers
 from storage.database import PlatformTx
 from storage.journal import ARRIVED, BUCKET, FLOW_SECONDS, GROWTH, SHORTEST, TALLY
 
@@ -107,11 +108,6 @@ UNION ALL
 SELECT queue, priority, bucket, attempts::bigint, seconds, squares, false FROM older
 """  # noqa: S608
 
-_SLOTS = """
-SELECT queue, count(*) AS workers, sum(slots)::bigint AS slots FROM workers, unnest(queues) AS queue
-WHERE NOT stopping AND seen_until > clock_timestamp() GROUP BY queue
-"""
-
 # Of each schedule the next firing; one that is due sooner is looked at for another reason.
 _DUE = """
 SELECT queue, ceil(extract(epoch FROM at - now()))::int AS in_seconds, sum(steps)::bigint AS steps
@@ -192,7 +188,7 @@ class DueSoon:
 def read(tx: PlatformTx, queues: Iterable[str]) -> dict[str, QueueCounts]:
     """The numbers of these queues, by name; of one moment, if the transaction is a snapshot."""
     loads = _loads(tx)
-    served = {row.queue: row for row in tx.sql(_SLOTS)}
+    served = workers.serving(tx)
     paused = {row.name: row.paused_at for row in tx.sql("SELECT name, paused_at FROM queues")}
     return {
         name: QueueCounts(

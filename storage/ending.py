@@ -18,7 +18,7 @@ from storage.telemetry import metric_ends
 News = list[tuple[str, Json]]
 
 _LOCK_JOB = """
-SELECT state, input, stop_as, trace, finished_at IS NOT NULL AS finished,
+SELECT state, stop_as, finished_at IS NOT NULL AS finished,
        deadline_at IS NOT NULL AND deadline_at <= clock_timestamp() AS overdue
 FROM jobs WHERE tenant_id = %(tenant)s AND id = %(job)s FOR NO KEY UPDATE
 """
@@ -64,7 +64,7 @@ WHERE tenant_id = %(tenant)s AND job_id = %(job)s AND jsonb_typeof(result) = 'ob
 
 
 def lock_job(tx: Tx, job_id: JobId) -> Any:
-    """Lock the job's row and return it (state, input, stop_as, trace, finished, overdue), or None if there is none."""
+    """Lock the job's row and return it (state, stop_as, finished, overdue), or None if there is none."""
     return tx.sql(_LOCK_JOB, job=job_id).one_or_none()
 
 

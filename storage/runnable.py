@@ -54,11 +54,6 @@ FROM unnest(%(queues)s::text[]) AS asked (queue) CROSS JOIN LATERAL (
 WHERE NOT EXISTS (SELECT FROM queues WHERE name = asked.queue AND paused_at IS NOT NULL)
 """
 
-_SLOTS = """
-SELECT queue, sum(slots) AS slots FROM workers, unnest(queues) AS queue
-WHERE NOT stopping AND seen_until > clock_timestamp() GROUP BY queue
-"""
-
 # SKIP LOCKED: any number of relays take different steps. The rows stay locked until the hints are out and the
 # transaction commits; a crash in between sends a second hint, never none.
 _PUBLISH = """
@@ -184,11 +179,6 @@ def room(tx: PlatformTx, queues: Sequence[str], *, window: int, many: int = 1) -
         row.queue: Room(sent=row.sent, unsent=row.unsent, priority=row.priority, waits_seconds=row.waits_seconds)
         for row in rows
     }
-
-
-def slots(tx: PlatformTx) -> dict[str, int]:
-    """How many steps of a queue its workers can work on at once, by queue."""
-    return {row.queue: int(row.slots) for row in tx.sql(_SLOTS)}
 
 
 def take_to_publish(tx: PlatformTx, queue: str, *, limit: int) -> list[Runnable]:

@@ -21,6 +21,19 @@ LEFT JOIN (SELECT worker, count(*) AS steps FROM steps WHERE state = 'running' G
 WHERE seen_until > clock_timestamp() ORDER BY started_at, name
 """
 
+_SLOTS = """
+SELECT queue, count(*) AS workers, sum(slots)::bigint AS slots FROM workers, unnest(queues) AS queue
+WHERE NOT stopping AND seen_until > clock_timestamp() GROUP BY queue
+"""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Serving:
+    """Those who serve a queue and take what is new: how many, and with how many slots in all."""
+
+    workers: int
+    slots: int
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Worker:
@@ -35,6 +48,11 @@ class Worker:
     running: int
     version: str | None = None
     metrics_url: str | None = None
+
+
+def serving(tx: PlatformTx) -> dict[str, Serving]:
+    """Who serves each queue, by its name; not those that nobody serves."""
+    return {row.queue: Serving(workers=row.workers, slots=int(row.slots)) for row in tx.sql(_SLOTS)}
 
 
 def seen(

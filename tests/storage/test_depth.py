@@ -17,7 +17,6 @@ INDEXES = {
     "relay: old hints": "ix_steps_published",
     "relay: unpublish": "ix_steps_published",
     "reaper: expired_leases": "ix_steps_leased",
-    "relay: unpublish_all": "ix_steps_published",
     "reaper: overdue": "ix_jobs_deadline",
     "worker: all_held": "ix_steps_leased",
     "claim 20": "pk_jobs",
@@ -31,9 +30,10 @@ INDEXES = {
     "counts": "ix_steps_published",
     "live view: at work": "ix_steps_leased",
 }
-# What reads a table as a whole here: by hand; or may look through more than these hold.
+# What reads a table as a whole here: by hand, or after a loss of the broker; or may look through more than these hold.
 WHOLE = {
     "counter: correct (by hand)",
+    "relay: unpublish_all",
     "replay: matching_jobs",
     "list: of a batch",
     "list: made in a second",

@@ -118,7 +118,7 @@ def _loops() -> Iterator[tuple[str, Act]]:
     yield "relay: old hints", partial(runnable.queues_with_old_hints, queues=QUEUES, older_than_seconds=4)
     yield "relay: unpublish", partial(runnable.unpublish, queues=QUEUES, older_than_seconds=4, limit=250)
     yield "relay: unpublish_overtaken", partial(runnable.unpublish_overtaken, by_seconds=10, limit=250)
-    yield "relay: unpublish_all", partial(runnable.unpublish_all, limit=250)
+    yield "relay: unpublish_all", partial(runnable.unpublish_all, limit=5_000)
     yield "reaper: expired_leases", partial(runnable.expired_leases, limit=100)
     yield "reaper: overdue", partial(stops.overdue, limit=100)
     yield "worker: all_held", partial(runnable.all_held, worker="w")
