@@ -1,13 +1,14 @@
 """Keeps the numbers of the queues cheap to read: folds the journal of changes into the counters.
 
-Any number of these loops may run: one folds at a time, and the numbers are right however far behind it is.
+It sees when there is work, and so has tables analyzed that grow with it. Any number of these loops may run: one folds
+at a time, and the numbers are right however far behind it is.
 """
 
 import logging
 import threading
 import time
 
-from storage import journal, processes, scaling, workers
+from storage import journal, planning, processes, scaling, workers
 from storage.database import Database
 
 log = logging.getLogger(__name__)
@@ -16,14 +17,19 @@ INTERVAL_SECONDS = 1.0
 BATCH = 20_000  # changes in one transaction
 VACUUM_SECONDS = 15.0  # at most so often,
 VACUUM_CHANGES = 5_000  # after so many changes
+GROWN_SECONDS = 2.0  # how often, while there is work, it looks for tables that have grown
 OLD_SECONDS = 60.0  # how often it looks for what is old
 
 
 def count(database: Database, stop: threading.Event) -> None:
     """Fold until `stop` is set. Raises DatabaseUnavailable: call it again."""
-    folded, vacuumed, tidied = 0, time.monotonic(), float("-inf")
+    folded, vacuumed, analyzed, tidied = 0, time.monotonic(), float("-inf"), float("-inf")
     while not stop.wait(INTERVAL_SECONDS):
-        folded += fold_all(database, stop)
+        found = fold_all(database, stop)
+        folded += found
+        if found and time.monotonic() - analyzed > GROWN_SECONDS:
+            analyze_grown(database)
+            analyzed = time.monotonic()
         if folded >= VACUUM_CHANGES and time.monotonic() - vacuumed > VACUUM_SECONDS:
             journal.vacuum(database)
             folded, vacuumed = 0, time.monotonic()
@@ -44,6 +50,12 @@ def fold_all(database: Database, stop: threading.Event | None = None) -> int:
         if batch < BATCH:
             break
     return folded
+
+
+def analyze_grown(database: Database) -> None:
+    """Have the plans of statements made anew for tables that have grown much."""
+    if names := planning.analyze_grown(database):
+        log.info("count.analyzed tables=%s", ",".join(names))
 
 
 def forget_old(database: Database) -> None:

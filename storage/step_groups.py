@@ -88,7 +88,8 @@ WITH given AS (
   SET state = 'succeeded', error = NULL, lease_until = NULL, result = NULLIF(g.result, 'null'), progress = 1,
       finished_at = clock_timestamp()
   FROM given g JOIN held h ON h.tenant_id = g.tenant_id AND h.id = g.job_id
-  WHERE s.tenant_id = g.tenant_id AND s.id = g.id AND s.attempt = g.attempt AND s.state = 'running'
+  WHERE s.tenant_id = g.tenant_id AND s.id = g.id AND s.job_id = g.job_id AND s.attempt = g.attempt
+    AND s.state = 'running'
   RETURNING s.tenant_id, s.job_id, s.id, s.position, s.name, s.attempt, s.worker, s.started_at, s.finished_at
 ), tried AS (
   INSERT INTO attempts (tenant_id, step_id, number, outcome, worker, started_at, finished_at)
