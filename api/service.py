@@ -86,7 +86,7 @@ class Service:
             await asyncio.wait(self.unfinished, timeout=seconds)
 
 
-def service_of(request: Request) -> Service:
+async def service_of(request: Request) -> Service:  # FastAPI would call a plain function in a thread
     return cast(Service, request.app.state.service)
 
 

@@ -102,7 +102,7 @@ class Searches:
         return made
 
 
-def _searches(request: Request) -> Searches:
+async def _searches(request: Request) -> Searches:
     return cast(Searches, request.app.state.searches)
 
 

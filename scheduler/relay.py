@@ -69,11 +69,13 @@ class Published:
 
 def publish(database: Database, hints: Hints) -> Published:
     """Send the hints of the steps that may run now, as far as their queues' windows go. Raises BrokerUnavailable."""
-    # Committed before anything is sent: a worker that is quick must see the step queued, or it would drop the hint.
-    with database.platform() as tx:
+    # Each of these stands by itself, so that what was due is committed before it is sent: a worker that is quick must
+    # see the step queued, or it would drop the hint. One step alone forms no group, whoever serves it.
+    with database.platform_read() as tx:
         runnable.make_due_queued(tx, limit=DUE)
         rooms = runnable.room(tx, hints.queues, window=WINDOW, many=BATCH)
-        serving = workers.serving(tx) if hints.grouping & rooms.keys() else {}
+        is_asked = any(rooms[name].unsent > 1 or rooms[name].sent >= ENOUGH for name in hints.grouping & rooms.keys())
+        serving = workers.serving(tx) if is_asked else {}
     slots = {name: one.slots for name, one in serving.items()}
     held = {name for name, room in rooms.items() if name in hints.grouping and is_held(room, slots.get(name, 0))}
     sent, failed = {}, []
@@ -148,8 +150,6 @@ def _publish_queue(database: Database, hints: Hints, queue: str, room: int, slot
 
 
 def _publish_batch(tx: PlatformTx, hints: Hints, queue: str, size: int, slots: int) -> int:
-    # Losing these marks in a crash of the database costs a second hint, so the commit need not wait for the disk.
-    tx.sql("SET LOCAL synchronous_commit = off")
     steps = runnable.take_to_publish(tx, queue, limit=size)
     traced = trace_rows.waiting(tx, steps)
     hints.send_all(hints.group(steps, slots))

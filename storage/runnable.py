@@ -55,14 +55,15 @@ WHERE NOT EXISTS (SELECT FROM queues WHERE name = asked.queue AND paused_at IS N
 """
 
 # SKIP LOCKED: any number of relays take different steps. The rows stay locked until the hints are out and the
-# transaction commits; a crash in between sends a second hint, never none.
+# transaction commits; a crash in between sends a second hint, never none. A crash of the database that loses the marks
+# costs a second hint as well, so the commit need not wait for the disk.
 _PUBLISH = """
 UPDATE steps SET published_at = now()
 WHERE (tenant_id, id) IN (
   SELECT tenant_id, id FROM steps WHERE state = 'queued' AND published_at IS NULL AND queue = %(queue)s
   ORDER BY priority, run_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
 )
-RETURNING tenant_id, job_id, id, kind, queue, priority, losses, run_at
+RETURNING tenant_id, job_id, id, kind, queue, priority, losses, run_at, set_config('synchronous_commit', 'off', true)
 """
 
 _UNPUBLISH = """
