@@ -18,14 +18,14 @@ ROWS = 50  # and one with fewer than GROWTH times these never here
 _GROWN = """
 SELECT s.relname
 FROM pg_stat_user_tables s JOIN pg_class c ON c.oid = s.relid
-WHERE s.schemaname = current_schema() AND s.relname <> 'step_changes'
+WHERE s.schemaname = current_schema() AND s.relname <> 'step_changes' AND pg_has_role(c.relowner, 'USAGE')
   AND s.n_live_tup > %(growth)s * GREATEST(c.reltuples, %(rows)s)
 ORDER BY s.relname
 """
 
 
 def analyze_grown(database: Database) -> Sequence[str]:
-    """Analyze the tables that have grown much since it was last done, by whomever; returns their names.
+    """Analyze our own tables that have grown much since it was last done, by whomever; returns their names.
 
     Takes 0.1 s a table at most: PostgreSQL looks at a sample. One that is being vacuumed just now is left for later.
     """
