@@ -63,9 +63,8 @@ async def _write_together(service: Service, intake: Intake, spec: JobSpec) -> Js
     return {"status": 202, "document": job_document(job, service.settings.public_url).model_dump(mode="json")}
 
 
-def _store_all(service: Service, drafts: Sequence[tuple[TenantId, NewJob]]) -> list[Job]:
-    with service.database.platform_read() as tx:  # one statement, whole by itself
-        return submit_together(tx, drafts)
+async def _store_all(service: Service, drafts: Sequence[tuple[TenantId, NewJob]]) -> list[Job]:
+    return await submit_together(service.asked, drafts)
 
 
 async def _write(service: Service, caller: Principal, intake: Intake, spec: JobSpec, held: Held | None) -> Json:

@@ -54,6 +54,7 @@ from api.session_cookie import unstored
 from api.settings import ApiSettings
 from api.streams import Streams
 from api.watching import watched
+from storage.async_database import AsyncDatabase
 from storage.database import Database
 from storage.objects.stores import open_objects
 from storage.presence import telling
@@ -64,6 +65,7 @@ from tasks.errors import Flaw
 from tasks.values import escape
 
 STOP_SECONDS = 1.5  # for what requests that were cut off leave to be undone
+TOGETHER = 2  # connections for what many requests ask in one go: who they are, and what they submit
 
 DESCRIPTION = """
 Send a file, say what is to be done with it, and get the result: every job is a row before it is accepted, and is done
@@ -141,9 +143,11 @@ async def _running(app: FastAPI, settings: ApiSettings, telemetry: Telemetry | N
         keep_alive_seconds=settings.keep_alive_seconds,
     )
     streams.start()
+    asked = AsyncDatabase(settings.database, connections=TOGETHER)
     app.state.service = Service(
         settings=settings,
         database=database,
+        asked=asked,
         objects=objects,
         hub=hub,
         limiter=limiter,
@@ -165,6 +169,7 @@ async def _running(app: FastAPI, settings: ApiSettings, telemetry: Telemetry | N
     await to_thread.run_sync(living.close)
     await to_thread.run_sync(send_rest)
     await to_thread.run_sync(logs.end)
+    await asked.close()
     database.close()
 
 

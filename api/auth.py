@@ -136,9 +136,8 @@ def key_of(service: Service, key_id: KeyId) -> Key | None:
         return tenants.key_of(tx, key_id)
 
 
-def _who_have(service: Service, keys: Sequence[str]) -> list[Principal | None]:
-    with service.database.platform_read() as tx:
-        return tenants.who_have(tx, keys)
+async def _who_have(service: Service, keys: Sequence[str]) -> list[Principal | None]:
+    return await tenants.who_have(service.asked, keys)
 
 
 def _tenant(service: Service, name: str) -> TenantId | None:

@@ -18,18 +18,10 @@ MOST = 100  # that go together
 
 
 class Gathering(Generic[A, R]):
-    """`ask_all` answers questions in their order; after NotStorable each is asked again alone.
+    """`ask_all` answers questions in their order; after NotStorable each is asked again alone."""
 
-    `blocking` runs it in a thread.
-    """
-
-    def __init__(
-        self,
-        ask_all: Callable[[Sequence[A]], Sequence[R]],
-        blocking: Callable[[Callable[[Sequence[A]], Sequence[R]], Sequence[A]], Awaitable[Sequence[R]]],
-    ) -> None:
+    def __init__(self, ask_all: Callable[[Sequence[A]], Awaitable[Sequence[R]]]) -> None:
         self._ask_all = ask_all
-        self._blocking = blocking
         self._waiting: deque[tuple[A, asyncio.Future[R]]] = deque()
         self._task: asyncio.Task[Any] | None = None
 
@@ -53,7 +45,7 @@ class Gathering(Generic[A, R]):
         if not asked:
             return
         try:
-            answers = await self._blocking(self._ask_all, [question for question, _ in asked])
+            answers = await self._ask_all([question for question, _ in asked])
         except BaseException as exc:
             if len(asked) > 1 and isinstance(exc, NotStorable):  # one of them is to blame, and nothing was written
                 for one in asked:

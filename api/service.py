@@ -1,7 +1,7 @@
 """What the routers stand on, made once per process by api.app."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Annotated, Any, ParamSpec, TypeVar, cast
@@ -15,6 +15,7 @@ from api.gathering import Gathering
 from api.hub import Hub
 from api.settings import ApiSettings
 from api.streams import Streams
+from storage.async_database import AsyncDatabase
 from storage.database import Database
 from storage.objects import Objects
 from storage.sealing import Keyring
@@ -29,11 +30,12 @@ R = TypeVar("R")
 class Service:
     """Settings, rows, objects, news and who reads them.
 
-    `limiter` lets no more threads ask the database than it has connections.
+    `limiter` lets no more threads ask the database than it has connections; `asked` needs no thread.
     """
 
     settings: ApiSettings
     database: Database
+    asked: AsyncDatabase
     objects: Objects
     hub: Hub
     limiter: CapacityLimiter
@@ -47,11 +49,11 @@ class Service:
         """Call a function that asks the database, in a thread."""
         return await to_thread.run_sync(lambda: function(*args, **kwargs), limiter=self.limiter)
 
-    async def together(self, ask_all: Callable[["Service", Sequence[Q]], Sequence[R]], question: Q) -> R:
+    async def together(self, ask_all: Callable[["Service", Sequence[Q]], Awaitable[Sequence[R]]], question: Q) -> R:
         """Ask the database together with the other requests that ask the same of it in this moment."""
         gathering = self.gatherings.get(ask_all)
         if gathering is None:
-            gathering = self.gatherings[ask_all] = Gathering(partial(ask_all, self), self.blocking)
+            gathering = self.gatherings[ask_all] = Gathering(partial(ask_all, self))
         answer: R = await gathering.ask(question)
         return answer
 

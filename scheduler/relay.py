@@ -8,7 +8,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from scheduler.errors import BrokerUnavailable
@@ -44,12 +44,14 @@ def relay(database: Database, stop: threading.Event) -> None:
     try:
         with database.listen(READY_CHANNEL) as connection:
             while not stop.is_set():
-                if time.monotonic() - checked > CHECK_SECONDS:
-                    find_lost(database, hints)
-                    checked = time.monotonic()
                 began = time.monotonic()
                 published = publish(database, hints)
                 RELAY_SECONDS.observe(time.monotonic() - began)
+                if time.monotonic() - checked > CHECK_SECONDS:  # behind what may be waiting for us
+                    found = find_lost(database, hints)
+                    checked = time.monotonic()
+                    if found:
+                        continue
                 if published.is_held:
                     stop.wait(HELD_SECONDS)  # whatever is announced meanwhile
                 else:
@@ -68,11 +70,22 @@ class Published:
 
 
 def publish(database: Database, hints: Hints) -> Published:
-    """Send the hints of the steps that may run now, as far as their queues' windows go. Raises BrokerUnavailable."""
-    # Each of these stands by itself, so that what was due is committed before it is sent: a worker that is quick must
-    # see the step queued, or it would drop the hint. One step alone forms no group, whoever serves it.
+    """Send the hints of the steps that may run now, as far as their queues' windows go. Raises BrokerUnavailable.
+
+    First what is queued, which somebody waits for, then what has become due.
+    """
+    published = _publish_queued(database, hints)
+    with database.platform_read() as tx:  # committed before it is sent: who is quick must see the step queued
+        due = runnable.make_due_queued(tx, limit=DUE)
+    if not due:
+        return published
+    more = _publish_queued(database, hints)
+    return replace(more, sent=published.sent + more.sent)
+
+
+def _publish_queued(database: Database, hints: Hints) -> Published:
+    # Each of these stands by itself. One step alone forms no group, whoever serves it.
     with database.platform_read() as tx:
-        runnable.make_due_queued(tx, limit=DUE)
         rooms = runnable.room(tx, hints.queues, window=WINDOW, many=BATCH)
         is_asked = any(rooms[name].unsent > 1 or rooms[name].sent >= ENOUGH for name in hints.grouping & rooms.keys())
         serving = workers.serving(tx) if is_asked else {}

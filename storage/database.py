@@ -9,10 +9,11 @@ import psycopg
 from psycopg.conninfo import make_conninfo
 from sqlalchemy import Connection, CursorResult, Executable, create_engine, text
 from sqlalchemy.engine import Engine, make_url
-from sqlalchemy.exc import DataError, DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DataError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from storage.errors import DatabaseRefused, DatabaseUnavailable, NotStorable, RowBusy, StorageError
+from storage.driver_errors import ours, reason
+from storage.errors import DatabaseUnavailable, NotStorable
 from storage.model import TenantId
 from storage.settings import DatabaseSettings
 from storage.telemetry import metric_pool
@@ -140,7 +141,7 @@ class Database:
     def connect_directly(self) -> "psycopg.Connection[Any]":
         """A connection of the caller's own, past a transaction pooler. Raises psycopg.OperationalError."""
         options = f"{_OPTIONS} -c tcp_user_timeout=15000"  # of the server's side: locks must not outlive their holder
-        target = make_conninfo(self.settings.direct_url, connect_timeout=5, options=options, **_KEEPALIVE)
+        target = make_conninfo(self.settings.direct_url, connect_timeout=5, options=options, **KEEPALIVE)
         return psycopg.connect(target, autocommit=True)
 
     def check(self) -> None:
@@ -154,7 +155,12 @@ class Database:
 
 
 # A server that vanished without a word is noticed within about 15 s instead of hours.
-_KEEPALIVE = {"keepalives_idle": 5, "keepalives_interval": 3, "keepalives_count": 3, "tcp_user_timeout": 15_000}
+KEEPALIVE: Mapping[str, Any] = {
+    "keepalives_idle": 5,
+    "keepalives_interval": 3,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 15_000,
+}
 
 # The server's side of the same, and the end of a transaction whose owner froze in it, with the locks it holds. Behind a
 # pooler these are for the role to set, see docs/real-servers.md.
@@ -164,16 +170,21 @@ _OPTIONS = (
 )
 
 
+def session_of(settings: DatabaseSettings) -> Mapping[str, Any]:
+    """What psycopg is told of a pooled connection: through a PgBouncer no prepared statements and no options."""
+    if settings.url != settings.direct_url:
+        return {"prepare_threshold": None}
+    return {"options": f"{_OPTIONS} -c plan_cache_mode=force_generic_plan" if settings.one_plan else _OPTIONS}
+
+
 def _engine(settings: DatabaseSettings) -> Engine:
-    pooled = settings.url != settings.direct_url  # a PgBouncer stands between: no prepared statements, no options
-    session = {"prepare_threshold": None} if pooled else {"options": _OPTIONS}
     engine = create_engine(
         make_url(settings.url).set(drivername="postgresql+psycopg"),
         pool_size=settings.pool_size,
         max_overflow=0,
         pool_timeout=10,
         pool_use_lifo=True,  # few connections stay warm instead of all of them lukewarm
-        connect_args={"connect_timeout": 5, **session, **_KEEPALIVE},
+        connect_args={"connect_timeout": 5, **session_of(settings), **KEEPALIVE},
     )
     metric_pool.watch(engine, settings.pool_size)
     return engine
@@ -189,31 +200,8 @@ def _as_ours() -> Iterator[None]:
     try:
         yield
     except DataError as exc:
-        raise NotStorable(_reason(exc)) from exc
+        raise NotStorable(reason(exc.orig)) from exc
     except DBAPIError as exc:
-        raise _ours(exc) from exc
+        raise (DatabaseUnavailable(reason(exc.orig)) if exc.connection_invalidated else ours(exc.orig)) from exc
     except PoolTimeout as exc:
-        raise DatabaseUnavailable(_reason(exc)) from exc
-
-
-# What is wrong with one row, and not with the statement or the server.
-_OF_ROW = (
-    psycopg.errors.CheckViolation,
-    psycopg.errors.UniqueViolation,
-    psycopg.errors.ForeignKeyViolation,
-    psycopg.errors.ProgramLimitExceeded,
-)
-
-
-def _ours(exc: DBAPIError) -> StorageError:
-    if isinstance(exc.orig, _OF_ROW):
-        return NotStorable(_reason(exc))
-    if isinstance(exc.orig, psycopg.errors.LockNotAvailable):
-        return RowBusy(_reason(exc))
-    if isinstance(exc, OperationalError | InterfaceError) or exc.connection_invalidated:
-        return DatabaseUnavailable(_reason(exc))
-    return DatabaseRefused(_reason(exc))
-
-
-def _reason(exc: Exception) -> str:
-    return str(getattr(exc, "orig", None) or exc).strip().splitlines()[0]
+        raise DatabaseUnavailable(reason(exc)) from exc

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import func, select
 
+from storage.async_database import AsyncDatabase
 from storage.database import PlatformTx, Tx
 from storage.job_rows import attempt_of, job_of, step_of
 from storage.model import Attempt, Job, JobId, JobState, Json, NewJob, NewStep, Step, StepState, TenantId
@@ -43,7 +44,8 @@ WITH given AS (
 ), event AS (
   INSERT INTO events (tenant_id, job_id, seq, type, data) SELECT tenant, id, 1, 'job.queued', '{}' FROM given
 )
-SELECT id, created_at, deadline_at, pg_notify('millrace_events', id), pg_notify('millrace_ready', '') FROM job
+SELECT id, created_at, deadline_at, pg_notify('millrace_events', id) AS told, pg_notify('millrace_ready', '') AS woken
+FROM job
 """
 
 
@@ -71,9 +73,10 @@ def insert(tx: Tx, new: NewJob) -> Job:
     return _born(new, tx.sql(_INSERT, jobs=json.dumps([_given(tx.tenant_id, new)])).one())
 
 
-def insert_many(tx: PlatformTx, new: Sequence[tuple[TenantId, NewJob]]) -> list[Job]:
+async def insert_many(database: AsyncDatabase, new: Sequence[tuple[TenantId, NewJob]]) -> list[Job]:
     """Write many jobs, of any tenants, as `insert` does: in one statement. Returns them as they now stand."""
-    rows = {row.id: row for row in tx.sql(_INSERT, jobs=json.dumps([_given(tenant_id, job) for tenant_id, job in new]))}
+    written = await database.sql(_INSERT, jobs=json.dumps([_given(tenant_id, job) for tenant_id, job in new]))
+    rows = {row.id: row for row in written}
     return [_born(job, rows[job.id]) for _, job in new]
 
 

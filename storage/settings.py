@@ -11,11 +11,16 @@ from storage.errors import ConfigurationError
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DatabaseSettings:
-    """`url` goes through the pooler if there is one; `direct_url` does not: LISTEN needs a session of its own."""
+    """`url` goes through the pooler if there is one; `direct_url` does not: LISTEN needs a session of its own.
+
+    `one_plan`: PostgreSQL plans a statement once for all its parameters. That is for who asks by keys alone, again and
+    again: planning the claim of a step takes longer than claiming it.
+    """
 
     url: str
     direct_url: str
     pool_size: int = 10
+    one_plan: bool = False
 
 
 def from_env(env: Mapping[str, str]) -> DatabaseSettings:

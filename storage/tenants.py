@@ -4,11 +4,13 @@ import hashlib
 import secrets
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.sql import func
 
+from storage.async_database import AsyncDatabase
 from storage.database import PlatformTx
 from storage.model import KeyId, Principal, TenantId, new_key_id, new_tenant_id
 from storage.tables import api_keys, tenants
@@ -70,18 +72,21 @@ def keys_of(tx: PlatformTx, tenant_name: str) -> list[tuple[KeyId, str, list[str
 
 def who_has(tx: PlatformTx, key: str) -> Principal | None:
     """Whom the key belongs to, or None if it is unknown or revoked."""
-    return who_have(tx, [key])[0]
+    return _holders(tx.sql(_WHO_HAVE, hashes=[_hash(key)])).get(_hash(key))
 
 
-def who_have(tx: PlatformTx, keys: Sequence[str]) -> list[Principal | None]:
+async def who_have(database: AsyncDatabase, keys: Sequence[str]) -> list[Principal | None]:
     """The same of many keys, in one statement."""
     hashes = [_hash(key) for key in keys]
-    rows = tx.sql(_WHO_HAVE, hashes=hashes)
-    found = {
+    found = _holders(await database.sql(_WHO_HAVE, hashes=hashes))
+    return [found.get(one) for one in hashes]
+
+
+def _holders(rows: Iterable[Any]) -> dict[bytes, Principal]:
+    return {
         bytes(row.hash): Principal(tenant_id=TenantId(row.tenant_id), key_id=KeyId(row.id), scopes=granted(row.scopes))
         for row in rows
     }
-    return [found.get(one) for one in hashes]
 
 
 def key_of(tx: PlatformTx, key_id: KeyId) -> Key | None:

@@ -8,7 +8,7 @@ import socket
 import tempfile
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from storage.database import Database
@@ -46,7 +46,7 @@ def open_process(settings: WorkerSettings, worker: str, *, is_child: bool = Fals
     return Process(
         settings=settings,
         worker=worker,
-        database=Database(settings.database),
+        database=Database(replace(settings.database, one_plan=True)),
         objects=Blocking(open_objects(settings.objects)),
         outbound=Waiting(settings.outbound, nameservers=settings.nameservers),
         budget=Budget(settings.cache_url, settings.call_limits),

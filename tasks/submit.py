@@ -9,6 +9,7 @@ from functools import partial
 from structlog.contextvars import get_contextvars
 
 from storage import jobs, removals, unique
+from storage.async_database import AsyncDatabase
 from storage.batch_ids import OfBatch
 from storage.database import PlatformTx, Tx
 from storage.errors import ObjectMissing
@@ -81,9 +82,9 @@ def stands_alone(spec: JobSpec) -> bool:
     return spec.unique is None and spec.upload is None and not spec.uploads
 
 
-def submit_together(tx: PlatformTx, drafts: Sequence[tuple[TenantId, NewJob]]) -> list[Job]:
+async def submit_together(database: AsyncDatabase, drafts: Sequence[tuple[TenantId, NewJob]]) -> list[Job]:
     """Write jobs that stand alone, of any tenants, in one statement; whoever drafted one calls `tell`."""
-    return jobs.insert_many(tx, drafts)
+    return await jobs.insert_many(database, drafts)
 
 
 def tell(tenant_id: TenantId, new: NewJob) -> None:

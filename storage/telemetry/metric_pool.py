@@ -10,11 +10,16 @@ USED, IDLE = "used", "idle"
 
 def watch(engine: Engine, size: int) -> None:
     """Count from now on; `size` is how many connections the pool may open."""
+    allow(size)
+    event.listen(engine, "connect", opened)
+    event.listen(engine, "close", closed)
+    event.listen(engine, "checkout", taken)
+    event.listen(engine, "checkin", given_back)
+
+
+def allow(size: int) -> None:
+    """There is one more pool, which may open so many connections."""
     POOL_SIZE.add(by=size)
-    event.listen(engine, "connect", _opened)
-    event.listen(engine, "close", _closed)
-    event.listen(engine, "checkout", _taken)
-    event.listen(engine, "checkin", _given_back)
 
 
 def forget(size: int) -> None:
@@ -22,19 +27,23 @@ def forget(size: int) -> None:
     POOL_SIZE.add(by=-size)
 
 
-def _opened(*_: object) -> None:
+def opened(*_: object) -> None:
+    """A connection, idle."""
     POOL_CONNECTIONS.add(IDLE)
 
 
-def _closed(*_: object) -> None:
+def closed(*_: object) -> None:
+    """A connection that was idle."""
     POOL_CONNECTIONS.add(IDLE, by=-1)
 
 
-def _taken(*_: object) -> None:
+def taken(*_: object) -> None:
+    """One that was idle is used."""
     POOL_CONNECTIONS.add(IDLE, by=-1)
     POOL_CONNECTIONS.add(USED)
 
 
-def _given_back(*_: object) -> None:
+def given_back(*_: object) -> None:
+    """One that was used is idle."""
     POOL_CONNECTIONS.add(USED, by=-1)
     POOL_CONNECTIONS.add(IDLE)

@@ -16,12 +16,12 @@ def gathering(
     asked: list[list[int]] = []
     go = asyncio.Event()
 
-    async def blocking(ask_all: Callable[[Sequence[int]], Sequence[int]], questions: Sequence[int]) -> Sequence[int]:
+    async def ask_all(questions: Sequence[int]) -> Sequence[int]:
         asked.append(list(questions))
         await go.wait()
-        return ask_all(questions)
+        return [answer(one) for one in questions]
 
-    return Gathering(lambda questions: [answer(one) for one in questions], blocking), asked, go
+    return Gathering(ask_all), asked, go
 
 
 def picky(question: int) -> int:
