@@ -40,9 +40,10 @@ OVERTAKEN_SECONDS = 10.0  # and one that was overtaken by one that was sent this
 def relay(database: Database, stop: threading.Event) -> None:
     """Relay until `stop` is set. Raises DatabaseUnavailable or BrokerUnavailable: call it again."""
     hints = Hints()
-    checked = float("-inf")
     try:
         with database.listen(READY_CHANNEL) as connection:
+            find_lost(database, hints)  # first: to a broker that has forgotten everything is sent again
+            checked = time.monotonic()
             while not stop.is_set():
                 began = time.monotonic()
                 published = publish(database, hints)

@@ -7,7 +7,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def until(look: Callable[[], T | None], *, seconds: float = 15) -> T:
+def until(look: Callable[[], T | None], *, seconds: float = 60) -> T:
     """Look again and again until there is something true to see, and return it; fails after `seconds`."""
     began = time.monotonic()
     while True:
