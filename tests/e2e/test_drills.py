@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from deploy.local.servers import Urls
+from tasks.budget_rules import FAILURES
 from tests.e2e.drilling import Drill, both, drilled, named, not_named, table
 from tests.sink import Answer
 from tests.waiting import until
@@ -64,7 +65,9 @@ def paused(drill: Drill, _: Path) -> Iterator[Mend]:
 def open_breaker(drill: Drill, _: Path) -> Iterator[Mend]:
     drill.third.answers = [DOWN]
     call = {"kind": "http.call", "url": drill.third.url, "max_attempts": 20}
+    before = len(drill.third.got)
     job = drill.job({"steps": {f"call-{number}": call for number in range(8)}})
+    until(lambda: len(drill.third.got) >= before + FAILURES)  # before that nothing is to be seen
 
     def mend() -> None:
         drill.third.answers = [Answer()]
