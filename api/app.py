@@ -48,6 +48,7 @@ from api import (
 )
 from api.bodies import minded
 from api.hub import Hub
+from api.known_keys import KnownKeys
 from api.lookout import Lookout
 from api.service import Service
 from api.session_cookie import unstored
@@ -129,7 +130,8 @@ async def _running(app: FastAPI, settings: ApiSettings, telemetry: Telemetry | N
     database = Database(settings.database)
     objects = open_objects(settings.objects)
     logs.keep(lambda: database)
-    hub = Hub(database)
+    keys = KnownKeys()
+    hub = Hub(database, keys)
     hub.start()
     app.state.searches = similar.Searches(
         database=database, folder=settings.cache_dir, most=settings.similar_max_pictures
@@ -152,6 +154,7 @@ async def _running(app: FastAPI, settings: ApiSettings, telemetry: Telemetry | N
         hub=hub,
         limiter=limiter,
         streams=streams,
+        keys=keys,
         sessions=sign_ins,
     )
     app.state.lookout = Lookout(app.state.service)

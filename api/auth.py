@@ -103,9 +103,13 @@ def may_watch(caller: Principal) -> bool:
 
 async def holder(service: Service, key: str) -> Principal:
     """Whom the key belongs to. Raises Refused (401)."""
+    known, changes = service.keys.find(key), service.keys.changes
+    if known is not None:
+        return known
     found = await service.together(_who_have, key) if key.startswith(KEY_PREFIX) and key.isascii() else None
     if found is None:
         raise Refused(401, "key_invalid", "this API key is unknown or revoked", headers=_CHALLENGE)
+    service.keys.note(key, found, changes=changes)
     return found
 
 

@@ -6,7 +6,7 @@ round trips and commits each costs.
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, Generic, TypeVar
 
 from storage.errors import NotStorable
@@ -18,19 +18,27 @@ MOST = 100  # that go together
 
 
 class Gathering(Generic[A, R]):
-    """`ask_all` answers questions in their order; after NotStorable each is asked again alone."""
+    """`ask_all` answers questions in their order; after NotStorable each is asked again alone.
 
-    def __init__(self, ask_all: Callable[[Sequence[A]], Awaitable[Sequence[R]]]) -> None:
+    What was asked is asked to the end, also for who does not wait for it any more: in a task that `begin` makes.
+    """
+
+    def __init__(
+        self,
+        ask_all: Callable[[Sequence[A]], Awaitable[Sequence[R]]],
+        begin: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]],
+    ) -> None:
         self._ask_all = ask_all
+        self._begin = begin
         self._waiting: deque[tuple[A, asyncio.Future[R]]] = deque()
-        self._task: asyncio.Task[Any] | None = None
+        self._task: asyncio.Task[None] | None = None
 
     async def ask(self, question: A) -> R:
         """The answer. Raises what `ask_all` raises."""
         future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
         self._waiting.append((question, future))
         if self._task is None:
-            self._task = asyncio.create_task(self._answer())
+            self._task = self._begin(self._answer())
         return await future
 
     async def _answer(self) -> None:

@@ -1,4 +1,4 @@
-"""News of jobs and of webhooks for those who wait: one connection per process LISTENs, however many clients watch."""
+"""News of jobs, webhooks and keys for those who wait: one connection per process LISTENs, whoever watches."""
 
 import asyncio
 import contextlib
@@ -7,18 +7,23 @@ import selectors
 import socket
 import threading
 from collections import defaultdict
-from collections.abc import Iterator
-from typing import Protocol
+from collections.abc import Callable, Collection, Iterator
+from typing import ParamSpec, Protocol
 
 import psycopg
 
+from api.known_keys import KnownKeys
 from storage.batch_ids import BatchId
 from storage.database import Database
 from storage.errors import DatabaseUnavailable
 from storage.events import EVENTS_CHANNEL
 from storage.model import JobId, TenantId
+from storage.tenants import KEYS_CHANNEL
 from storage.webhook_model import WEBHOOKS_CHANNEL
 
+MANY = 20  # news at once: then more are let come, for each time that we look costs those who work beside us
+GATHER_SECONDS = 0.005
+P = ParamSpec("P")
 log = logging.getLogger(__name__)
 
 
@@ -34,8 +39,9 @@ class Hub:
     `start` and `subscribe` belong to one event loop.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, keys: KnownKeys) -> None:
         self._database = database
+        self._keys = keys
         self._waiting: dict[str, set[Waiter]] = defaultdict(set)
         self._stop = threading.Event()
         self._bell, self._ear = socket.socketpair()  # ends the thread's wait at once
@@ -80,10 +86,14 @@ class Hub:
         while not self._stop.is_set():
             try:
                 with self._database.listen(EVENTS_CHANNEL) as connection:
-                    connection.execute(f"LISTEN {WEBHOOKS_CHANNEL}")
+                    connection.execute(f"LISTEN {WEBHOOKS_CHANNEL}; LISTEN {KEYS_CHANNEL}")
                     failures = 0
-                    self._tell(None)  # whatever was said while we were away
-                    self._listen(connection)
+                    self._in_loop(self._keys.listening)
+                    self._in_loop(self._wake, None)  # whatever was said while we were away
+                    try:
+                        self._listen(connection)
+                    finally:
+                        self._in_loop(self._keys.deaf)
             except (DatabaseUnavailable, psycopg.Error) as exc:
                 failures += 1
                 log.warning("hub.interrupted failures=%s reason=%s", failures, str(exc).strip())
@@ -94,19 +104,23 @@ class Hub:
             readable.register(connection.fileno(), selectors.EVENT_READ)
             readable.register(self._ear, selectors.EVENT_READ)
             while not self._stop.is_set():
-                for notice in connection.notifies(timeout=0):
-                    self._tell(notice.payload)
+                heard = list(connection.notifies(timeout=0))
+                if any(notice.channel == KEYS_CHANNEL for notice in heard):
+                    self._in_loop(self._keys.forget)
+                # Whoever subscribes after this line looks at rows that say already what is told here.
+                if theirs := {notice.payload for notice in heard if notice.payload in self._waiting}:
+                    self._in_loop(self._wake, theirs)
+                if len(heard) > MANY:
+                    self._stop.wait(GATHER_SECONDS)
                 readable.select()
 
-    def _tell(self, whose: str | None) -> None:
+    def _in_loop(self, act: Callable[P, None], *args: P.args, **_: P.kwargs) -> None:
         assert self._loop is not None
         with contextlib.suppress(RuntimeError):  # the event loop has closed: nobody waits any more
-            self._loop.call_soon_threadsafe(self._wake, whose)
+            self._loop.call_soon_threadsafe(act, *args)
 
-    def _wake(self, whose: str | None) -> None:
-        if whose is None:
-            woken = [waiter for waiters in self._waiting.values() for waiter in waiters]
-        else:
-            woken = list(self._waiting.get(whose, ()))
-        for waiter in woken:
+    def _wake(self, whose: Collection[str] | None) -> None:
+        """Wake those who wait for news of one of these, or everybody."""
+        woken = self._waiting if whose is None else whose
+        for waiter in [waiter for one in woken for waiter in self._waiting.get(one, ())]:
             waiter.set()

@@ -5,11 +5,11 @@ from contextlib import suppress
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Request
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import Response
 from pydantic import AwareDatetime
 
 from api import idempotent, openapi
-from api.acceptance import accept
+from api.acceptance import Answer, accept, replayed
 from api.auth import Reader, Writer, may_watch
 from api.batch_openapi import BATCH_ID_PATTERN
 from api.errors import Refused, not_found
@@ -20,7 +20,7 @@ from api.uploads import Intake
 from storage import jobs, listing
 from storage.batch_ids import BatchId, is_batch_id
 from storage.listing import JobFilter
-from storage.model import Job, JobId, JobState, Json, Principal, TenantId, is_job_id, new_job_id
+from storage.model import Job, JobId, JobState, Principal, TenantId, is_job_id, new_job_id
 from tasks.job_document import JobDocument, job_document, job_summary
 from tasks.templates import REFERENCE_PATTERN, SHIPPED
 
@@ -144,13 +144,13 @@ def checked_id(text: str) -> JobId:
 async def _replayed(request: Request, service: Service, tenant_id: TenantId, key: str) -> Response:
     intake = Intake(service=service, tenant_id=tenant_id, job_id=new_job_id(), keep=False, fingerprinted=True)
     await intake.read(request)
-    return _accepted(await idempotent.replay(service, tenant_id, key, intake.fingerprint))
+    return _accepted(await replayed(service, tenant_id, key, intake.fingerprint))
 
 
-def _accepted(answer: Json) -> Response:
+def _accepted(answer: Answer) -> Response:
     """What `accept` gave, now or before."""
-    document = answer["document"]
-    return JSONResponse(document, status_code=answer["status"], headers={"Location": f"/v1/jobs/{document['id']}"})
+    headers = {"Location": f"/v1/jobs/{answer.job_id}"}
+    return Response(answer.document, status_code=answer.status, media_type="application/json", headers=headers)
 
 
 def _page(

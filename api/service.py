@@ -13,6 +13,7 @@ from api.batch_spool import BatchRoom
 from api.errors import Refused
 from api.gathering import Gathering
 from api.hub import Hub
+from api.known_keys import KnownKeys
 from api.settings import ApiSettings
 from api.streams import Streams
 from storage.async_database import AsyncDatabase
@@ -40,6 +41,7 @@ class Service:
     hub: Hub
     limiter: CapacityLimiter
     streams: Streams
+    keys: KnownKeys
     sessions: Sessions | None = None
     batch_room: BatchRoom = field(default_factory=BatchRoom)
     unfinished: set[asyncio.Task[Any]] = field(default_factory=set)
@@ -50,10 +52,13 @@ class Service:
         return await to_thread.run_sync(lambda: function(*args, **kwargs), limiter=self.limiter)
 
     async def together(self, ask_all: Callable[["Service", Sequence[Q]], Awaitable[Sequence[R]]], question: Q) -> R:
-        """Ask the database together with the other requests that ask the same of it in this moment."""
+        """Ask the database together with the other requests that ask the same of it in this moment.
+
+        It is asked to the end although the request is cancelled, see `to_its_end`.
+        """
         gathering = self.gatherings.get(ask_all)
         if gathering is None:
-            gathering = self.gatherings[ask_all] = Gathering(partial(ask_all, self))
+            gathering = self.gatherings[ask_all] = Gathering(partial(ask_all, self), self.begin)
         answer: R = await gathering.ask(question)
         return answer
 

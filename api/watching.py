@@ -34,13 +34,9 @@ def watched(app: ASGIApp) -> ASGIApp:
                 trace_http.answered(span, message["status"])
             await send(message)
 
-        with (
-            bound_contextvars(request=request_id),
-            metric_requests.request(scope) as counted,
-            trace_http.request(scope) as span,
-        ):
+        with metric_requests.request(scope) as counted, trace_http.request(scope) as span:
             trace = trace_id_of(span.traceparent)
-            with bound_contextvars(**({"trace": trace} if trace else {})):
+            with bound_contextvars(request=request_id, **({"trace": trace} if trace else {})):
                 try:
                     await app(scope, receive, answering)
                 except Exception as exc:

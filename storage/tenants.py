@@ -15,6 +15,7 @@ from storage.database import PlatformTx
 from storage.model import KeyId, Principal, TenantId, new_key_id, new_tenant_id
 from storage.tables import api_keys, tenants
 
+KEYS_CHANNEL = "millrace_keys"  # a key has changed
 KEY_PREFIX = "mk_"
 SCOPES = ("jobs:read", "jobs:write", "operate:read", "operate")
 IMPLIED = {"operate": ("operate:read", "jobs:read"), "operate:read": ("jobs:read",)}

@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 
 from celery.exceptions import SoftTimeLimitExceeded
 
@@ -21,6 +22,7 @@ from storage.errors import DatabaseRefused, LeaseLost, StorageError
 from storage.model import Claim, Json, PublicError
 from storage.step_groups import Asked
 from tasks import base, ends, watching
+from tasks.group_watch import watched
 from tasks.names import Kind
 from tasks.passage import Passage
 from tasks.process import Process, is_handing_back
@@ -58,7 +60,7 @@ def perform(process: Process, kind: Kind, asked: Sequence[Asked]) -> None:
     Raises DatabaseUnavailable if it stays away: then the hints of what was not claimed are sent again.
     """
     group = _Group(process=process, kind=kind, waiting=deque(asked))
-    with _watched(group):
+    with _looked_after(group):
         while group.waiting and not is_handing_back():
             _claim(group, _size(kind))
             _work_on_all(group)
@@ -182,31 +184,26 @@ def _conclude_alone(group: _Group, watch: watching.Watch, result: Json) -> None:
 
 
 @contextmanager
-def _watched(group: _Group) -> Iterator[None]:
+def _looked_after(group: _Group) -> Iterator[None]:
     """See that nothing waits for a step that takes long; at the end, and at an error, what is left goes to others."""
-    over = threading.Event()
-    watch = threading.Thread(target=_watch, args=(group, over), name="group-watch", daemon=True)
-    watch.start()
     try:
-        yield
+        with watched(partial(_look_after, group)):
+            yield
     finally:
-        over.set()
-        watch.join()
         _let_go(group)
 
 
-def _watch(group: _Group, over: threading.Event) -> None:
-    while not over.wait(GATHER_SECONDS):
-        with group.lock:
-            took = time.monotonic() - group.since if group.since else 0.0
-            is_late = took > GATHER_SECONDS and bool(group.done)
-        try:
-            if is_late:
-                _write(group)
-            if took > SLOW_SECONDS:
-                _let_go(group)
-        except StorageError as exc:
-            log.warning("group.watch_failed reason=%s", exc)
+def _look_after(group: _Group) -> None:
+    with group.lock:
+        took = time.monotonic() - group.since if group.since else 0.0
+        is_late = took > GATHER_SECONDS and bool(group.done)
+    try:
+        if is_late:
+            _write(group)
+        if took > SLOW_SECONDS:
+            _let_go(group)
+    except Exception as exc:  # noqa: BLE001 - the edge of the thread: the slot meets the same, and says what it means
+        log.warning("group.watch_failed reason=%s", exc)
 
 
 def _let_go(group: _Group) -> None:

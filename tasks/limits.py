@@ -1,13 +1,12 @@
 """How much memory the work in a child process may take: the kernel refuses more, and nobody else pays for it."""
 
+import os
 import resource
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 MIB = 1024 * 1024
-_STATM = Path("/proc/self/statm")
 
 
 @contextmanager
@@ -30,4 +29,8 @@ def memory_limited(mib: int) -> Iterator[None]:
 
 def _data_bytes() -> int:
     """What counts now: the sixth number is data and stack, in pages (proc(5))."""
-    return int(_STATM.read_text().split()[5]) * resource.getpagesize()
+    file = os.open("/proc/self/statm", os.O_RDONLY)
+    try:
+        return int(os.read(file, 200).split()[5]) * resource.getpagesize()
+    finally:
+        os.close(file)

@@ -23,8 +23,10 @@ def related(specs: Sequence[StepSpec], at: str, flaws: list[Flaw]) -> list[StepS
 
 def _all_flaws(specs: Sequence[StepSpec], at: str) -> list[Flaw]:
     by_name = {spec.name: spec for spec in specs}
+    uses = {spec.name: spec.use for spec in specs if spec.use}
     try:
-        TopologicalSorter({spec.name: spec.use for spec in specs}).prepare()
+        if uses:
+            TopologicalSorter(uses).prepare()
     except CycleError as exc:
         circle = " → ".join(reversed(exc.args[1]))
         return [Flaw(pointer=at, detail=f"steps use one another in a circle: {circle}")]

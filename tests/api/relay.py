@@ -47,6 +47,7 @@ class Relay:
     async def _shut(self) -> None:
         if self._server is not None:
             self._server.close()
+            await asyncio.sleep(0.01)  # what was being accepted is one of ours then
         while self._writers:  # again and again: one that was being opened may come late
             for writer in self._writers:
                 writer.transport.abort()

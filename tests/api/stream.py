@@ -43,8 +43,8 @@ class Stream:
         raise StopIteration
 
     def types(self) -> list[str]:
-        """The types of all events until the stream ends."""
-        return [told.type for told in self]
+        """The types of all events until the stream ends, without signs of life."""
+        return [told.type for told in self if told.id]
 
 
 @contextlib.contextmanager

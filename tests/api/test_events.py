@@ -104,7 +104,7 @@ def test_more_events_than_are_read_at_once_all_come(api: Api, job: Job) -> None:
         append(tx, job.id, [("step.progress", {"step": "say", "progress": 0.5})] * 2500)
     succeed(api, start(api, job))
     with watching(api.acme, job.id) as stream:
-        assert [told.data["seq"] for told in stream] == list(range(1, 2506))
+        assert [told.data["seq"] for told in stream if told.id] == list(range(1, 2506))
 
 
 def test_a_retry_is_told_although_the_events_that_are_read_at_once_end_with_the_failure(api: Api, job: Job) -> None:

@@ -21,7 +21,7 @@ def gathering(
         await go.wait()
         return [answer(one) for one in questions]
 
-    return Gathering(ask_all), asked, go
+    return Gathering(ask_all, asyncio.create_task), asked, go
 
 
 def picky(question: int) -> int:

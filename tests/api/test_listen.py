@@ -178,10 +178,12 @@ def test_listeners_that_are_long_gone_are_forgotten_when_the_next_one_comes(api:
         listener = ready(stream)
         ended(api)
         message(stream)
+    eventually(lambda: api.acme.tenant not in api.served.service.hub._waiting, "the stream has ended there, too")
     gone_for(api, listeners.SECONDS - 5)
     with listening(api.acme) as stream:
         ready(stream)
         assert rows(api, listener)[1] == ["delivered"]  # a transaction may still be writing for it
+    eventually(lambda: api.acme.tenant not in api.served.service.hub._waiting, "the stream has ended there, too")
     gone_for(api, listeners.SECONDS + 5)
     with listening(api.acme) as stream:
         ready(stream)
@@ -192,6 +194,7 @@ def test_retention_forgets_those_whose_process_died(own_api: Api) -> None:
     api = own_api
     with listening(api.acme) as stream:
         listener = ready(stream)
+    eventually(lambda: api.acme.tenant not in api.served.service.hub._waiting, "the stream has ended there, too")
     gone_for(api, listeners.SECONDS + 5)
     with api.database.platform() as tx:
         assert listeners.forget_old(tx, limit=10) == 1

@@ -13,7 +13,7 @@ from storage import queues
 from storage.database import Database
 from storage.tenants import keys_of, revoke_key
 from tests.api.conftest import Api, seen
-from tests.api.refusing import assert_problem
+from tests.api.refusing import assert_problem, eventually
 from tests.api.relay import Relay, relayed
 from tests.api.serving import served, settings
 from tests.api.signing_in import signed_in
@@ -112,7 +112,7 @@ def test_a_key_that_was_refused_is_not_let_in_when_the_database_goes_away(cuttab
     with api.database.platform() as tx:
         name = tx.sql("SELECT name FROM tenants WHERE id = %(id)s", id=api.acme.tenant).scalar_one()
         revoke_key(tx, keys_of(tx, name)[0][0])
-    assert api.acme.ask("GET", PATH, key=key).status_code == 401
+    eventually(lambda: api.acme.ask("GET", PATH, key=key).status_code == 401, "the process has heard of it")
     relay.cut()
     assert api.acme.ask("GET", PATH, key=key).status_code == 503
 

@@ -9,7 +9,7 @@ import pytest
 from storage import tenants
 from storage.model import new_job_id
 from tests.api.conftest import Api
-from tests.api.refusing import assert_problem, leaving_nothing
+from tests.api.refusing import assert_problem, eventually, leaving_nothing
 from tests.documents import ECHO, put_in
 
 SECRET = "mk_" + "a" * 43
@@ -143,6 +143,7 @@ def test_a_revoked_key_is_refused_at_once(api: Api) -> None:
         found = tenants.who_has(tx, api.acme.key)
         assert found is not None
         tenants.revoke_key(tx, found.key_id)
+    eventually(lambda: api.served.service.keys.find(api.acme.key) is None, "the process has heard of it")
     with leaving_nothing(api):
         answer = api.acme.post(json=ECHO)
         assert_problem(answer.status_code, answer.headers, answer.json(), (401, "key_invalid"))
