@@ -192,7 +192,7 @@ steps = Table(
 )
 
 attempts = Table(
-    "attempts",
+    "attempts",  # no foreign key: a trigger of steps deletes them, see migration 0015
     metadata,
     Column("tenant_id", ID, primary_key=True),
     Column("step_id", ID, primary_key=True),
@@ -202,7 +202,6 @@ attempts = Table(
     Column("started_at", TIME, nullable=False),
     Column("finished_at", TIME, nullable=False, server_default=NOW),
     Column("error", JSONB),
-    ForeignKeyConstraint(["tenant_id", "step_id"], ["steps.tenant_id", "steps.id"], ondelete="CASCADE"),
     _one_of("outcome", Outcome),
 )
 

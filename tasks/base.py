@@ -6,7 +6,6 @@ import os
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import replace
 from importlib import import_module
 from typing import Any, NoReturn, TypeVar
 
@@ -175,7 +174,7 @@ def attempt(
     try:
         limit = memory_limited(kind.memory_mib) if process.is_child else nullcontext()
         params = kind.params.model_validate_json(json.dumps(claim.params))
-        kind = replace(kind, retry=kind.policy(params))
+        kind = kind.for_params(params)
         with Work(process, claim, additions, passage) as work, limit:
             result = ends.checked(kind, function(work, params))
         return ends.done(claim, result, additions)

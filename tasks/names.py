@@ -1,7 +1,7 @@
 """The vocabulary: kinds of work, their parameters and limits, queues, priorities. Pure."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
@@ -111,6 +111,10 @@ class Kind:
     def policy(self, params: Any) -> Retry:
         """When a step with these parameters is tried again."""
         return self.retry if self.retry_of is None else self.retry_of(params)
+
+    def for_params(self, params: Any) -> "Kind":
+        """The kind as a step with these parameters has it."""
+        return self if self.retry_of is None else replace(self, retry=self.retry_of(params))
 
 
 def _told_by_analysis(params: ImageAnalyze) -> frozenset[str]:

@@ -90,6 +90,8 @@ def attempt(kind: Kind, claim: Claim) -> Iterator[Watch]:
     if trace := trace_id_of(claim.trace):
         ids["trace"] = trace
     with bound_contextvars(**ids), trace_steps.attempt(claim, kind.queue.value) as span:
-        log.info("step.started waited_seconds=%.3f", claim.waited_seconds)
+        # Of small steps, of which there are many a second, one line each is enough: that of their end.
+        level = logging.DEBUG if kind.group > 1 else logging.INFO
+        log.log(level, "step.started waited_seconds=%.3f", claim.waited_seconds)
         counting.started(kind, claim)
         yield Watch(kind=kind, claim=claim, ids=ids, span=span)
