@@ -1,11 +1,14 @@
 """CPU time and memory of the platform's processes, read from outside."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
 
 from deploy.local.stack import Running
+
+TRIES = 100
 
 
 def cpu_seconds(running: Running) -> dict[str, float]:
@@ -34,9 +37,14 @@ def family_seconds(pid: int) -> float:
     """User and system time of a process and all below it, the dead ones included; 0 when it is gone."""
     try:
         process = psutil.Process(pid)
-        family = [process, *process.children(recursive=True)]
-        times = [one.cpu_times() for one in family]
-        gone = process.cpu_times()
     except psutil.NoSuchProcess:
         return 0.0
-    return sum(one.user + one.system for one in times) + gone.children_user + gone.children_system
+    for _ in range(TRIES):
+        with suppress(psutil.NoSuchProcess):  # one ended in this moment: its time has gone over to its parent's
+            children = process.children(recursive=True)
+            times = [one.cpu_times() for one in (process, *children)]
+            if process.children(recursive=True) == children:
+                return sum(one.user + one.system + one.children_user + one.children_system for one in times)
+        if not process.is_running():
+            return 0.0
+    raise AssertionError(f"the processes below {pid} change all the time")
