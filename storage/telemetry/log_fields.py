@@ -46,6 +46,7 @@ class _Part:
     places: int
     bare: bool  # a single %s or its like and nothing else: the value keeps its type
     digits: int | None
+    secret: bool
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,9 +74,11 @@ def told(record: LogRecord) -> Told:
 
 def value_of(given: Any, depth: int = 0) -> Any:
     """The value as JSON can carry it: numbers, booleans and None as they are, all else as bounded text."""
+    if type(given) is str:  # most are, and each line has several
+        return _cut(masked(given))
     if isinstance(given, Enum):
         given = given.value
-    if given is None or isinstance(given, bool | int):
+    if given is None or isinstance(given, int):
         return given
     if isinstance(given, float):
         return given if math.isfinite(given) else str(given)
@@ -98,14 +101,15 @@ def _filled(template: _Template, given: tuple[Any, ...]) -> Told:
         place += part.places
         if not part.name:
             text = _cut(masked(part.template % taken))
-        elif is_secret(part.name):
+        elif part.secret:
             fields[part.name] = MASK
         elif part.bare:
             fields[part.name] = _bare(taken[0], part.digits)
         else:
             fields[part.name] = _cut(masked(part.template % taken))
-        if part.name and any(isinstance(one, BaseException) for one in taken):
-            private.append(part.name)
+        for one in taken:
+            if isinstance(one, BaseException) and part.name and part.name not in private:
+                private.append(part.name)
     return Told(event=template.event, text=text, fields=fields, private=frozenset(private))
 
 
@@ -143,7 +147,7 @@ def _part(name: str, template: str) -> _Part | None:
     places = [one for one in found if one[0] != "%%"]
     bare = len(places) == 1 and places[0][0] == template and template[-1] not in "rac"
     digits = int(places[0]["digits"]) if bare and places[0]["digits"] and template[-1] in "fF" else None
-    return _Part(name=name, template=template, places=len(places), bare=bare, digits=digits)
+    return _Part(name=name, template=template, places=len(places), bare=bare, digits=digits, secret=is_secret(name))
 
 
 def _cut(text: str) -> str:

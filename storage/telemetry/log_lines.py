@@ -5,6 +5,7 @@ import traceback
 from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 from logging import Formatter, LogRecord
 from typing import Any
 
@@ -91,9 +92,10 @@ class _JsonLines(Formatter):
     def __init__(self, process: "Named") -> None:
         super().__init__()
         self._process = process
+        self._encode = json.JSONEncoder(ensure_ascii=False, default=str).encode
 
     def format(self, record: LogRecord) -> str:
-        return json.dumps(as_document(line_of(record), self._process), ensure_ascii=False, default=str)
+        return self._encode(as_document(line_of(record), self._process))
 
 
 @dataclass(kw_only=True, slots=True)
@@ -126,7 +128,13 @@ def as_document(line: Line, process: Named) -> dict[str, Any]:
 
 def rfc3339(at: float) -> str:
     """Seconds since 1970 as a time in UTC, to the millisecond."""
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    milliseconds = round(at * 1_000_000) // 1000
+    return f"{_second(milliseconds // 1000)}.{milliseconds % 1000:03d}Z"
+
+
+@lru_cache(maxsize=16)
+def _second(at: int) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def _line(record: LogRecord) -> Line:

@@ -15,7 +15,6 @@ _SECRETS = re.compile(
     r"|\b(?P<scheme>(?:[Bb]earer|[Bb]asic) )[A-Za-z0-9._~+/=-]{8,}"
     r"|(?P<user>://[^\s/:@?#]*:)[^\s/@]+(?=@)"
 )
-_HINTS = ("mk_", "wh", "earer ", "asic ", "://")  # without any of them the expression need not be tried
 
 
 def is_secret(name: str) -> bool:
@@ -26,9 +25,10 @@ def is_secret(name: str) -> bool:
 
 def masked(text: str) -> str:
     """The text without what looks like a secret in it."""
-    if not any(hint in text for hint in _HINTS):
-        return text
-    return _SECRETS.sub(_mask, text)
+    # Without any of these the expression need not be tried. In one expression: nearly every value comes through here.
+    if "mk_" in text or "wh" in text or "earer " in text or "asic " in text or "://" in text:
+        return _SECRETS.sub(_mask, text)
+    return text
 
 
 def _mask(found: re.Match[str]) -> str:

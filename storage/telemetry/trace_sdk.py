@@ -202,5 +202,8 @@ def _span_context(place: Place) -> trace.SpanContext:
 
 
 def _traceparent(span: trace.Span) -> str | None:
+    """None also where we have decided that nothing is told: nobody else has to know of that trace."""
     context = span.get_span_context()
-    return traceparent(context.trace_id, context.span_id, context.trace_flags) if context.is_valid else None
+    if not context.is_valid or not (context.is_remote or context.trace_flags.sampled):
+        return None
+    return traceparent(context.trace_id, context.span_id, context.trace_flags)

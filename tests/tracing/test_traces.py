@@ -82,10 +82,13 @@ def test_what_is_below_nothing_is_not_told(told: Collector) -> None:
 
 def test_the_decision_at_the_root_holds_below_it(told: Collector) -> None:
     with telling(told, OTEL_TRACES_SAMPLER="parentbased_always_off"):
-        with traces.span("root", root=True) as root, traces.span("below"):
-            place = parse(root.traceparent)
-            assert place is not None
-            assert (place.is_sampled, root.is_recording, traces.is_wanted(root.traceparent)) == (False, False, False)
+        with traces.span("root", root=True) as root, traces.span("below"), traces.span("job", root=True) as job:
+            assert (root.is_recording, root.traceparent, job.traceparent, traces.traceparent()) == (False, *[None] * 3)
+        callers = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00"
+        with traces.span("below a caller's", parent=callers), traces.span("job", root=True) as job:
+            place = parse(job.traceparent)
+            assert place is not None  # whose decision it is has to be known further on
+            assert (place.is_sampled, traces.is_wanted(job.traceparent)) == (False, False)
         with traces.span("below another's", parent="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"):
             pass
     assert [span.name for span in told.spans] == ["below another's"]
