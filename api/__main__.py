@@ -13,6 +13,7 @@ import uvicorn
 from api import settings
 from api.app import create_app
 from api.errors import ConfigurationError
+from storage import heap
 from storage.errors import StorageError
 from storage.telemetry import logs, metric_store
 from storage.telemetry import settings as telemetry_settings
@@ -31,7 +32,9 @@ SERVER: dict[str, Any] = {
 def app() -> object:
     """Made anew in each process that uvicorn starts."""
     telemetry = start("api", os.environ)
-    return create_app(settings.from_env(os.environ), telemetry)
+    made = create_app(settings.from_env(os.environ), telemetry)
+    heap.settled()
+    return made
 
 
 def main() -> None:

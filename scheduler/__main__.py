@@ -14,6 +14,7 @@ import click
 from scheduler import settings
 from scheduler.errors import ConfigurationError, SchedulerError
 from scheduler.loop import Loop, keep, pause_seconds
+from storage import heap
 from storage.database import Database
 from storage.errors import DatabaseUnavailable, ScheduleNameTaken, StorageError
 from storage.presence import telling
@@ -229,6 +230,7 @@ def _keep(*names: str) -> None:
     }
     if "deliver" in names:
         loops["deliver"] = _delivering(database, found.webhooks)
+    heap.settled()
     with telling(database, told, {"loops": list(names)}):
         keep({name: loops[name] for name in names}, stop)
     if checkins is not None:

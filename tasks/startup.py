@@ -16,6 +16,7 @@ from celery.signals import (
     worker_shutdown,
 )
 
+from storage import heap
 from storage.errors import StorageError
 from storage.telemetry import logs
 from storage.telemetry.metrics import STEPS
@@ -45,6 +46,7 @@ def _start(sender: Any, **_: object) -> None:
         process.configure(known, process.worker_name(str(sender)), metrics_url=metrics_url)
         _count_from_nothing(sender.app.amqp.queues.consume_from)
         logs.keep(lambda: process.current().database)
+        heap.settled()  # slots, which are forked from here, have it so
     except (StorageError, TasksError) as exc:
         _refuse(str(exc))
     except Exception as exc:  # noqa: BLE001 - the edge: Celery would swallow it, and work on with half a start
