@@ -1,4 +1,4 @@
-"""For tests of the client: a real API process, and wires to it that can be cut."""
+"""For tests of the client: a real API, and wires to it that can be cut."""
 
 import asyncio
 import gc
@@ -16,6 +16,7 @@ import psycopg
 from psycopg.conninfo import make_conninfo
 from sqlalchemy.engine import make_url
 
+from api import settings as api_settings
 from deploy.local.servers import Urls
 from storage import steps
 from storage.database import Database
@@ -24,17 +25,23 @@ from storage.objects import settings as objects_settings
 from storage.objects.buckets import ensure_bucket
 from storage.settings import DatabaseSettings
 from storage.tenants import create_key, ensure
+from tests.api.serving import served
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Api:
-    """An API process without workers; the test does their part, on the rows."""
+    """An API without workers; the test does their part, on the rows. `process` where it has one of its own."""
 
     url: str
     key: str
     database: Database
     tenant_id: TenantId
-    process: subprocess.Popen[str]
+    process: subprocess.Popen[str] | None = None
+
+    @property
+    def pid(self) -> int:
+        assert self.process is not None, "it has no process of its own"
+        return self.process.pid
 
     def another_key(self, *scopes: str) -> str:
         with self.database.platform() as tx:
@@ -77,6 +84,26 @@ class Api:
 @contextmanager
 def started_api(servers: Urls, template_database: str, s3_env: Mapping[str, str], **env: str) -> Iterator[Api]:
     """Start the API on a database of its own; it is ready when the body begins."""
+    with (
+        _tenant(servers, s3_env) as (url, database, tenant_id, key),
+        _process({**s3_env, "DATABASE_URL": url, **env}) as (address, process),
+    ):
+        yield Api(url=address, key=key, database=database, tenant_id=tenant_id, process=process)
+
+
+@contextmanager
+def api_here(servers: Urls, template_database: str, s3_env: Mapping[str, str], **env: str) -> Iterator[Api]:
+    """The same in a thread of this process: to start another takes seconds, on a machine with much to do."""
+    with (
+        _tenant(servers, s3_env) as (url, database, tenant_id, key),
+        served(api_settings.from_env({**s3_env, "DATABASE_URL": url, **env})) as running,
+    ):
+        yield Api(url=running.url, key=key, database=database, tenant_id=tenant_id)
+
+
+@contextmanager
+def _tenant(servers: Urls, s3_env: Mapping[str, str]) -> Iterator[tuple[str, Database, TenantId, str]]:
+    """A tenant with a key, in a database of its own; needs the template database."""
     assert servers.database is not None
     name = f"client_{secrets.token_hex(6)}"
     url = make_url(servers.database).set(database=name).render_as_string(hide_password=False)
@@ -88,8 +115,7 @@ def started_api(servers: Urls, template_database: str, s3_env: Mapping[str, str]
             with database.platform() as tx:
                 tenant_id = ensure(tx, "acme")
                 key = create_key(tx, tenant_id, {"jobs:read", "jobs:write"})
-            with _process({**s3_env, "DATABASE_URL": url, **env}) as (address, process):
-                yield Api(url=address, key=key, database=database, tenant_id=tenant_id, process=process)
+            yield url, database, tenant_id, key
         finally:
             database.close()
             admin.execute(f"DROP DATABASE {name} WITH (FORCE)")  # type: ignore[arg-type,unused-ignore]

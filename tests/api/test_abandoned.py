@@ -41,6 +41,7 @@ def test_the_file_of_an_upload_whose_process_died_is_swept_away_when_it_is_due(
         wire.start(api.key, f"Content-Type: {MULTIPART}", "Transfer-Encoding: chunked")
         wire.chunk(part("file", b"a picture", filename="a.png", content_type="image/png") + part_head("job"))
         (left,) = until(lambda: stored(bucket_client, bucket, api))
+        assert api.process is not None
         api.process.kill()
         api.process.wait()
     assert remove_objects(api.database, objects) == 0  # an upload may take its time

@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 from api.cli.commands import cli
 from api.client import Millrace
 from deploy.local.servers import Urls
-from tests.api.started import Api, started_api
+from tests.api.started import Api, api_here
 
 ECHO = {"steps": {"hello": {"kind": "echo", "message": "hi"}}}
 
@@ -20,7 +20,7 @@ Run = Callable[..., Result]
 
 @pytest.fixture(scope="module")
 def api(servers: Urls, template_database: str, s3_env: Mapping[str, str]) -> Iterator[Api]:
-    with started_api(servers, template_database, s3_env) as started:
+    with api_here(servers, template_database, s3_env) as started:
         yield started
 
 

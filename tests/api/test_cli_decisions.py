@@ -14,7 +14,7 @@ from api.client import ApiError, Millrace
 from deploy.local.servers import Urls
 from storage import losses, steps
 from storage.model import PublicError
-from tests.api.started import Api, started_api
+from tests.api.started import Api, api_here
 
 ECHO = {"steps": {"hello": {"kind": "echo", "message": "hi"}}}
 
@@ -23,7 +23,7 @@ Run = Callable[..., Result]
 
 @pytest.fixture(scope="module")
 def api(servers: Urls, template_database: str, s3_env: Mapping[str, str]) -> Iterator[Api]:
-    with started_api(servers, template_database, s3_env) as started:
+    with api_here(servers, template_database, s3_env) as started:
         yield started
 
 

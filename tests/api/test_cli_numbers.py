@@ -15,7 +15,7 @@ from api.client import Millrace
 from deploy.local.servers import Urls
 from storage.tenants import create_key, ensure
 from tests.api.deciding import decide, grow_old, serve
-from tests.api.started import Api, started_api
+from tests.api.started import Api, api_here
 from tests.documents import CHAIN, put_in, taken
 
 Run = Callable[..., Result]
@@ -23,7 +23,7 @@ Run = Callable[..., Result]
 
 @pytest.fixture(scope="module")
 def api(servers: Urls, template_database: str, s3_env: Mapping[str, str]) -> Iterator[Api]:
-    with started_api(servers, template_database, s3_env) as started:
+    with api_here(servers, template_database, s3_env) as started:
         yield started
 
 

@@ -14,7 +14,7 @@ from api.client import Millrace, Schedule
 from deploy.local.servers import Urls
 from scheduler.fire import turn
 from tasks.values import merged
-from tests.api.started import Api, started_api
+from tests.api.started import Api, api_here
 
 JOB = {"steps": {"say": {"kind": "echo", "message": "hi"}}}
 NIGHTLY = {"cron": "0 3 * * *", "timezone": "Europe/Berlin", "job": JOB}
@@ -24,7 +24,7 @@ Run = Callable[..., Result]
 
 @pytest.fixture(scope="module")
 def api(servers: Urls, template_database: str, s3_env: Mapping[str, str]) -> Iterator[Api]:
-    with started_api(servers, template_database, s3_env) as started:
+    with api_here(servers, template_database, s3_env) as started:
         yield started
 
 

@@ -16,7 +16,7 @@ from deploy.local.servers import Urls
 from storage import secrets
 from storage.sealing import Keyring
 from tests.api.serving import SECRET_KEY
-from tests.api.started import Api, CutWire, started_api
+from tests.api.started import Api, CutWire, api_here
 
 TOKEN = "tok-5f1e90c7ab"
 Run = Callable[..., Result]
@@ -24,7 +24,7 @@ Run = Callable[..., Result]
 
 @pytest.fixture(scope="module")
 def api(servers: Urls, template_database: str, s3_env: Mapping[str, str]) -> Iterator[Api]:
-    with started_api(servers, template_database, s3_env, SECRET_KEY=SECRET_KEY) as started:
+    with api_here(servers, template_database, s3_env, SECRET_KEY=SECRET_KEY) as started:
         yield started
 
 

@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 from api.cli.commands import cli
 from api.client import ApiError, Millrace, MillraceError
 from deploy.local.servers import Urls
-from tests.api.started import Api, started_api
+from tests.api.started import Api, api_here
 
 MINE: dict[str, Any] = {
     "description": "Says\x1b[31m hello.",
@@ -29,7 +29,7 @@ NAMES = itertools.count(1)
 
 @pytest.fixture(scope="module")
 def api(servers: Urls, template_database: str, s3_env: Mapping[str, str]) -> Iterator[Api]:
-    with started_api(servers, template_database, s3_env) as started:
+    with api_here(servers, template_database, s3_env) as started:
         yield started
 
 

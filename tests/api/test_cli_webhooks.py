@@ -13,7 +13,7 @@ from api.client import Millrace, Webhook
 from deploy.local.servers import Urls
 from tests.api.hooked import HOOK, OWN_SECRET, try_all
 from tests.api.serving import SECRET_KEY
-from tests.api.started import Api, started_api
+from tests.api.started import Api, api_here
 from tests.waiting import until
 
 URL = HOOK["url"]
@@ -22,7 +22,7 @@ Run = Callable[..., Result]
 
 @pytest.fixture(scope="module")
 def api(servers: Urls, template_database: str, s3_env: Mapping[str, str]) -> Iterator[Api]:
-    with started_api(servers, template_database, s3_env, SECRET_KEY=SECRET_KEY) as started:
+    with api_here(servers, template_database, s3_env, SECRET_KEY=SECRET_KEY) as started:
         yield started
 
 

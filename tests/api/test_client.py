@@ -12,7 +12,7 @@ from api.client import millrace as client_module
 from api.client.sending import CHUNK
 from deploy.local.servers import Urls
 from tests.api.sink import ACCEPTED, answer, sink
-from tests.api.started import Api, CutWire, started_api
+from tests.api.started import Api, CutWire, api_here
 
 ECHO = {"steps": {"hello": {"kind": "echo", "message": "hi"}}}
 LIMIT = 1024 * 1024
@@ -20,7 +20,7 @@ LIMIT = 1024 * 1024
 
 @pytest.fixture(scope="module")
 def api(servers: Urls, template_database: str, s3_env: Mapping[str, str]) -> Iterator[Api]:
-    with started_api(servers, template_database, s3_env, MAX_UPLOAD_BYTES=str(LIMIT)) as started:
+    with api_here(servers, template_database, s3_env, MAX_UPLOAD_BYTES=str(LIMIT)) as started:
         yield started
 
 

@@ -12,7 +12,7 @@ from deploy.local.servers import Urls
 from storage import steps
 from storage.model import Claim
 from tests.api.sink import ACCEPTED, JOB, answer, sink
-from tests.api.started import Api, CutWire, started_api
+from tests.api.started import Api, CutWire, api_here
 
 ECHO = {"steps": {"hello": {"kind": "echo", "message": "hi"}}}
 TWO = {"steps": {"good": {"kind": "echo"}, "bad": {"kind": "echo", "message": "ill"}}}
@@ -22,7 +22,7 @@ GONE = answer("404 Not Found", b'{"code": "not_found", "detail": "there is no su
 
 @pytest.fixture(scope="module")
 def api(servers: Urls, template_database: str, s3_env: Mapping[str, str]) -> Iterator[Api]:
-    with started_api(servers, template_database, s3_env) as started:
+    with api_here(servers, template_database, s3_env) as started:
         yield started
 
 

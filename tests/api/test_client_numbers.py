@@ -10,7 +10,7 @@ from api.client import millrace as client
 from deploy.local.servers import Urls
 from tests.api.deciding import decide, grow_old, serve
 from tests.api.sink import answer, sink
-from tests.api.started import Api, started_api
+from tests.api.started import Api, api_here
 from tests.documents import CHAIN, put_in, taken
 
 OLD = {"name": "images", "paused": False, "paused_at": None}
@@ -18,7 +18,7 @@ OLD = {"name": "images", "paused": False, "paused_at": None}
 
 @pytest.fixture(scope="module")
 def api(servers: Urls, template_database: str, s3_env: Mapping[str, str]) -> Iterator[Api]:
-    with started_api(servers, template_database, s3_env) as started:
+    with api_here(servers, template_database, s3_env) as started:
         yield started
 
 

@@ -18,7 +18,7 @@ from deploy.local.servers import Urls
 from storage.image_model import new_image_key_id, new_upload_id
 from tasks.image_path import OPERATIONS, parse, signed
 from tests.api.serving import SECRET_KEY
-from tests.api.started import Api, CutWire, started_api
+from tests.api.started import Api, CutWire, api_here
 
 Run = Callable[..., Result]
 KEY = "x" * 43
@@ -27,7 +27,7 @@ SIGNING = f"{new_image_key_id()}.{KEY}"
 
 @pytest.fixture(scope="module")
 def api(servers: Urls, template_database: str, s3_env: Mapping[str, str]) -> Iterator[Api]:
-    with started_api(servers, template_database, s3_env, SECRET_KEY=SECRET_KEY) as started:
+    with api_here(servers, template_database, s3_env, SECRET_KEY=SECRET_KEY) as started:
         yield started
 
 

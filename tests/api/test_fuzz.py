@@ -17,7 +17,7 @@ from tests.api.serving import served, settings
 from tests.api.working import working
 
 # Longer, by hand: FUZZ_EXAMPLES=300 pytest --timeout=0 tests/api/test_fuzz.py
-EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "3"))
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "2"))
 PAUSE = queues.pause
 
 SUBMITTING = {

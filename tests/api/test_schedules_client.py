@@ -12,7 +12,7 @@ from api.client.schedules import OVERLAPS
 from deploy.local.servers import Urls
 from storage.schedule_model import CatchUp, Outcome, Overlap, ScheduleState
 from tests.api.sink import answer, sink
-from tests.api.started import Api, CutWire, started_api
+from tests.api.started import Api, CutWire, api_here
 
 JOB = {"steps": {"say": {"kind": "echo", "message": "hi"}}}
 NIGHTLY = {"cron": "0 3 * * *", "timezone": "Europe/Berlin", "job": JOB}
@@ -20,7 +20,7 @@ NIGHTLY = {"cron": "0 3 * * *", "timezone": "Europe/Berlin", "job": JOB}
 
 @pytest.fixture(scope="module")
 def api(servers: Urls, template_database: str, s3_env: Mapping[str, str]) -> Iterator[Api]:
-    with started_api(servers, template_database, s3_env) as started:
+    with api_here(servers, template_database, s3_env) as started:
         yield started
 
 

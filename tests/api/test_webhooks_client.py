@@ -15,14 +15,14 @@ from storage.webhook_model import OF_ENDPOINTS, DeliveryState
 from tests.api.hooked import HOOK, OWN_SECRET, try_all
 from tests.api.serving import SECRET_KEY
 from tests.api.sink import answer, sink
-from tests.api.started import Api, CutWire, started_api
+from tests.api.started import Api, CutWire, api_here
 
 LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 @pytest.fixture(scope="module")
 def api(servers: Urls, template_database: str, s3_env: Mapping[str, str]) -> Iterator[Api]:
-    with started_api(servers, template_database, s3_env, SECRET_KEY=SECRET_KEY) as started:
+    with api_here(servers, template_database, s3_env, SECRET_KEY=SECRET_KEY) as started:
         yield started
 
 

@@ -55,7 +55,7 @@ def bench(rounds: int, singles: int) -> None:
         for name, seen in figures.items():
             rate, cpu = (statistics.median(one[part] for one in seen) for part in range(2))
             print(f"{name:34}{rate:9.0f}{cpu:18.0f}   {min(r for r, _ in seen):.0f} to {max(r for r, _ in seen):.0f}")
-        print(f"RSS of the API afterwards: {psutil.Process(api.process.pid).memory_info().rss / 1e6:.0f} MB")
+        print(f"RSS of the API afterwards: {psutil.Process(api.pid).memory_info().rss / 1e6:.0f} MB")
         _rows(api, rounds)
 
 
@@ -91,7 +91,7 @@ def _batch(api: Api, kind: str, body: bytes) -> tuple[int, float, float]:
 @contextmanager
 def _clock(api: Api) -> Iterator[list[float]]:
     """Seconds, and CPU seconds of the API process."""
-    process, spent = psutil.Process(api.process.pid), [0.0, 0.0]
+    process, spent = psutil.Process(api.pid), [0.0, 0.0]
     before, began = process.cpu_times(), time.perf_counter()
     yield spent
     after = process.cpu_times()
