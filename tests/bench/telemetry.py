@@ -28,7 +28,8 @@ QUIET = {"LOG_LEVEL": "ERROR", "JOB_LOGS": "off", "METRICS_PORT": "off"}
 @click.command()
 @click.option("--rounds", default=24, show_default=True)
 @click.option("--requests", default=500, show_default=True)
-def bench(rounds: int, requests: int) -> None:
+@click.option("--control", is_flag=True, help="Neither tells anything: what chance makes of the same.")
+def bench(rounds: int, requests: int, control: bool) -> None:
     """Print jobs per second and CPU per job of both, and the ratios."""
     options = Options(requests=requests, warm=100)
     with ExitStack() as opened:
@@ -40,7 +41,7 @@ def bench(rounds: int, requests: int) -> None:
             "OTEL_TRACES_SAMPLER_ARG": "0.01",
         }
         systems = {}
-        for name, env in (("telling", telling), ("quiet", QUIET)):
+        for name, env in (("telling", QUIET if control else telling), ("quiet", QUIET)):
             (folder / name).mkdir()
             started = opened.enter_context(servers.started(folder / name, "redis"))
             turn = opened.enter_context(millrace(started, env))
