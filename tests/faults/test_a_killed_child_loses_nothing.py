@@ -7,7 +7,7 @@ from tests.waiting import until
 
 
 def test_what_a_killed_child_held_is_done_again(stack: Stack) -> None:
-    jobs = backlog(stack, [chain(stack, 0.5)] * 6)
+    jobs = backlog(stack, [chain(stack, 1.5)] * 4)  # long enough that both slots are still busy when one is killed
     until(lambda: running(stack, jobs) == 2)
     assert stack.kill_child("worker-default")
     nothing_is_lost(stack, jobs, within=LEASE_SECONDS + 10)
