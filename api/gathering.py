@@ -20,7 +20,8 @@ MOST = 100  # that go together
 class Gathering(Generic[A, R]):
     """`ask_all` answers questions in their order; after NotStorable each is asked again alone.
 
-    What was asked is asked to the end, also for who does not wait for it any more: in a task that `begin` makes.
+    What is being asked is asked to the end, whoever has gone meanwhile: in a task that `begin` makes. Who goes before
+    their turn is not asked for.
     """
 
     def __init__(

@@ -4,18 +4,18 @@ What is remembered is forgotten as soon as the database says that a key has chan
 listens to it. A connection that is dead without having said so is why it is asked again after a few seconds anyway.
 """
 
-import hashlib
 import time
 from collections.abc import Callable
 
 from storage.model import Principal
+from storage.tenants import key_hash
 
 AGAIN_SECONDS = 5.0
 MOST = 10_000  # keys, a few hundred bytes each
 
 
 class KnownKeys:
-    """Of one event loop. `clock` gives seconds."""
+    """Of one event loop; it holds hashes and no keys. `clock` gives seconds."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -39,7 +39,7 @@ class KnownKeys:
 
     def find(self, key: str) -> Principal | None:
         """Whom the key belongs to, if that is known."""
-        found = self._found.get(_hash(key)) if self._is_told else None
+        found = self._found.get(key_hash(key)) if self._is_told else None
         return found[0] if found is not None and self._clock() - found[1] < AGAIN_SECONDS else None
 
     def note(self, key: str, whose: Principal, *, changes: int) -> None:
@@ -48,9 +48,4 @@ class KnownKeys:
             return
         if len(self._found) >= MOST:
             self._found.clear()
-        self._found[_hash(key)] = whose, self._clock()
-
-
-def _hash(key: str) -> bytes:
-    """A process that shows its memory is not to show keys."""
-    return hashlib.sha256(key.encode()).digest()
+        self._found[key_hash(key)] = whose, self._clock()

@@ -54,7 +54,7 @@ class Service:
     async def together(self, ask_all: Callable[["Service", Sequence[Q]], Awaitable[Sequence[R]]], question: Q) -> R:
         """Ask the database together with the other requests that ask the same of it in this moment.
 
-        It is asked to the end although the request is cancelled, see `to_its_end`.
+        Once it is being asked that comes to its end although the request is cancelled; before that nothing was done.
         """
         gathering = self.gatherings.get(ask_all)
         if gathering is None:

@@ -44,7 +44,7 @@ class AsyncDatabase:
             except psycopg.Error as exc:
                 raise ours(exc) from exc
             except BaseException:  # whoever asked was cancelled: the answer must not be the next one's
-                await _shut(connection)
+                await connection.close()
                 raise
             finally:
                 metric_pool.given_back()
@@ -56,7 +56,7 @@ class AsyncDatabase:
     async def close(self) -> None:
         """Close what is idle."""
         while self._idle:
-            await _shut(self._idle.pop())
+            await self._idle.pop().close()
             metric_pool.closed()
         metric_pool.forget(self._size)
 
@@ -88,7 +88,3 @@ def _has_news(connection: Connection) -> bool:
     poll = select.poll()
     poll.register(connection.pgconn.socket, select.POLLIN)
     return bool(poll.poll(0))
-
-
-async def _shut(connection: Connection) -> None:
-    await connection.close()

@@ -48,7 +48,7 @@ def create_key(tx: PlatformTx, tenant_id: TenantId, scopes: Collection[str]) -> 
     key = KEY_PREFIX + secrets.token_urlsafe(32)
     tx.execute(
         insert(api_keys).values(
-            id=new_key_id(), tenant_id=tenant_id, hash=_hash(key), hint=key[:7], scopes=sorted(set(scopes))
+            id=new_key_id(), tenant_id=tenant_id, hash=key_hash(key), hint=key[:7], scopes=sorted(set(scopes))
         )
     )
     return key
@@ -73,12 +73,12 @@ def keys_of(tx: PlatformTx, tenant_name: str) -> list[tuple[KeyId, str, list[str
 
 def who_has(tx: PlatformTx, key: str) -> Principal | None:
     """Whom the key belongs to, or None if it is unknown or revoked."""
-    return _holders(tx.sql(_WHO_HAVE, hashes=[_hash(key)])).get(_hash(key))
+    return _holders(tx.sql(_WHO_HAVE, hashes=[key_hash(key)])).get(key_hash(key))
 
 
 async def who_have(database: AsyncDatabase, keys: Sequence[str]) -> list[Principal | None]:
     """The same of many keys, in one statement."""
-    hashes = [_hash(key) for key in keys]
+    hashes = [key_hash(key) for key in keys]
     found = _holders(await database.sql(_WHO_HAVE, hashes=hashes))
     return [found.get(one) for one in hashes]
 
@@ -121,5 +121,6 @@ def all_of_them(tx: PlatformTx) -> list[tuple[TenantId, str]]:
     return [(TenantId(row.id), row.name) for row in rows]
 
 
-def _hash(key: str) -> bytes:
+def key_hash(key: str) -> bytes:
+    """What is kept of a key."""
     return hashlib.sha256(key.encode()).digest()
