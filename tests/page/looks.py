@@ -15,7 +15,7 @@ AXE_OPTIONS: Mapping[str, Any] = {
     "dark": {"resultTypes": ["violations"], "runOnly": ["color-contrast"]},  # nothing else differs
 }
 WIDTH, HEIGHT, TALLEST = 1280, 860, 4000  # pixels
-WAIT = 15_000  # milliseconds for what the platform has to do
+WAIT = 60_000  # milliseconds: what is there sooner is waited for no longer
 
 # Before anything of the page runs: what moves by itself is added up, and what the policy forbids is said aloud.
 WATCH = """
@@ -29,6 +29,8 @@ new PerformanceObserver((list) => {
 addEventListener("securitypolicyviolation", ({ violatedDirective, blockedURI }) =>
   console.error("policy: " + violatedDirective + " " + blockedURI));
 """
+
+expect.set_options(timeout=WAIT)
 
 TWO_FRAMES = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
 
@@ -73,14 +75,14 @@ class Look:
     def start(self) -> None:
         """Go to the page, for who is signed in, and wait until its first view stands."""
         self.page.goto("/")
-        expect(self.page.locator(STANDING)).to_be_visible(timeout=WAIT)
+        expect(self.page.locator(STANDING)).to_be_visible()
 
     def sign_in(self, key: str) -> None:
         """Go to the page and sign in by its form."""
         self.page.goto("/")
         self.page.get_by_label("API key").fill(key)
         self.page.get_by_role("button", name="Sign in").click()
-        expect(self.page.locator(STANDING)).to_be_visible(timeout=WAIT)
+        expect(self.page.locator(STANDING)).to_be_visible()
 
     def open(self, place: str) -> None:
         """Go to a view, such as "#/queues", and wait until it stands."""
@@ -90,7 +92,6 @@ class Look:
         self.page.wait_for_function(
             "(shape) => new RegExp(shape).test(document.querySelector('main[data-ready]')?.dataset.ready || '')",
             arg=shape,
-            timeout=WAIT,
         )
 
     def theme(self, theme: str) -> None:

@@ -9,7 +9,7 @@ import httpx2
 import pytest
 from playwright.sync_api import Locator, Page, Route, expect
 
-from tests.page.looks import WAIT, Look
+from tests.page.looks import Look
 
 TIMES = "\N{MULTIPLICATION SIGN}"
 PICTURES = ("coffee.png", "rocket.jpg")
@@ -51,7 +51,7 @@ def test_photos_become_finished_variants_without_anything_moving(developer: Look
     page.get_by_role("button", name="Send 2 photos").click()
     for name in PICTURES:
         card = cards(page).filter(has_text=name)
-        expect(card).to_contain_text("succeeded", timeout=WAIT)
+        expect(card).to_contain_text("succeeded")
         expect(card.locator(".sent-strip img")).to_have_count(3)
     assert developer.shift() == before, developer.shifted()
     developer.shot("new-job-sent")
@@ -82,7 +82,7 @@ def test_steps_are_followed_by_events_as_they_run(developer: Look) -> None:
     rows = page.get_by_role("table", name="Steps").get_by_role("row")
     expect(rows.nth(1)).to_contain_text("running")
     expect(rows.nth(2)).to_contain_text("waits for first")
-    expect(rows.nth(2)).to_contain_text("succeeded", timeout=WAIT)
+    expect(rows.nth(2)).to_contain_text("succeeded")
     assert [url for url in asked if url.endswith("/events")]
     assert developer.shift() == before, developer.shifted()
 
@@ -94,7 +94,7 @@ def test_what_was_found_is_drawn_on_the_picture_in_its_place(developer: Look, ph
     choose(page, photos, "astronaut.png")
     page.get_by_role("button", name="Send 1 photo").click()
     card = cards(page).filter(has_text="astronaut.png")
-    expect(card).to_contain_text("1 face", timeout=WAIT)
+    expect(card).to_contain_text("1 face")
     with page.expect_response(lambda answer: "/v1/jobs/job_" in answer.url and answer.ok) as told:
         card.get_by_role("link").click()
     (face,) = told.value.json()["steps"]["look"]["result"]["faces"]
@@ -178,7 +178,7 @@ def test_a_job_whose_answer_was_lost_is_sent_again_and_made_once(developer: Look
     developer.expected.add(0)
     write_job(page, {"steps": {"once": {"kind": "echo"}}})
     page.get_by_role("button", name="Send").click()
-    expect(cards(page).filter(has_text="once")).to_contain_text("succeeded", timeout=WAIT)
+    expect(cards(page).filter(has_text="once")).to_contain_text("succeeded")
     assert len(sent) == 2
     assert len(set(sent)) == 1
     (newest, other) = client.get("/v1/jobs?limit=2").json()["data"]
@@ -239,15 +239,15 @@ def test_why_a_job_failed_is_said_on_its_page_where_it_can_run_again(developer: 
     page.get_by_role("radio", name="thumbnails Three sizes").check()
     page.get_by_role("button", name="Send 1 photo").click()
     card = cards(page).filter(has_text="letter.jpg")
-    expect(card).to_contain_text("failed", timeout=WAIT)
+    expect(card).to_contain_text("failed")
     card.get_by_role("link").click()
     expect(page.get_by_role("alert")).to_contain_text("step 'thumbs' failed")
     developer.shot("job-failed")
     developer.axe()
     page.get_by_role("button", name="Retry").click()
     step = page.get_by_role("table", name="Steps").get_by_role("row").nth(1).get_by_role("cell")
-    expect(step.nth(3)).to_have_text("2", timeout=WAIT)
-    expect(step.nth(1)).to_have_text("failed", timeout=WAIT)
+    expect(step.nth(3)).to_have_text("2")
+    expect(step.nth(1)).to_have_text("failed")
     page.get_by_role("button", name="Delete").click()
     dialog = page.get_by_role("dialog", name="Delete this job?")
     expect(dialog).to_be_visible()

@@ -5,7 +5,7 @@ import re
 import httpx2
 from playwright.sync_api import expect
 
-from tests.page.looks import WAIT, Look
+from tests.page.looks import Look
 from tests.page.operating import SAY, ended, submitted
 
 SOON = 20_000  # milliseconds until a cause is named: the bar is 15 s
@@ -59,7 +59,7 @@ def test_what_is_there_stays_while_the_platform_does_not_answer(look: Look) -> N
     away = '{"code": "database_unavailable", "detail": "the platform\'s database does not answer; try again soon"}'
     page.route("**/v1/queues", lambda route: route.fulfill(status=503, body=away))
     problem = page.get_by_role("alert")
-    expect(problem).to_contain_text("database does not answer", timeout=WAIT)
+    expect(problem).to_contain_text("database does not answer")
     expect(row).to_be_visible()
     page.unroute("**/v1/queues")
     problem.get_by_role("button", name="Try again").click()

@@ -12,7 +12,7 @@ from deploy.local.stack import Running
 from storage.database import Database
 from storage.model import new_job_id
 from tests.page.conftest import looking
-from tests.page.looks import WAIT, Look
+from tests.page.looks import Look
 
 JOBS = 1000
 MOST_ROWS = 80  # in the document at once: a window of 860 pixels shows 24
@@ -71,7 +71,7 @@ def test_a_thousand_jobs_scroll_with_a_window_of_rows_and_nothing_moves(many: Lo
         if shown == str(JOBS + 1):
             break
         page.evaluate("() => scrollTo(0, document.documentElement.scrollHeight)")
-        expect(table).not_to_have_attribute("aria-rowcount", shown, timeout=WAIT)
+        expect(table).not_to_have_attribute("aria-rowcount", shown)
     expect(table).to_have_attribute("aria-rowcount", str(JOBS + 1))
     seen = page.evaluate(SCROLL, 1200)
     assert seen["most"] <= MOST_ROWS
@@ -105,5 +105,5 @@ def test_a_job_that_comes_meanwhile_is_on_top_without_a_question(many: Look, pla
     expect(top).to_be_visible()
     with httpx2.Client(base_url=platform.api, headers={"Authorization": f"Bearer {many_key}"}) as client:
         made = client.post("/v1/jobs", json={"steps": {"new": {"kind": "echo"}}}).json()["id"]
-    expect(top.get_by_role("link")).to_have_attribute("href", f"#/jobs/{made}", timeout=WAIT)
-    expect(top).to_contain_text("succeeded", timeout=WAIT)
+    expect(top.get_by_role("link")).to_have_attribute("href", f"#/jobs/{made}")
+    expect(top).to_contain_text("succeeded")
