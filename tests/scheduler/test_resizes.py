@@ -55,7 +55,7 @@ def outcomes(database: Database) -> Counter[str]:
         return Counter(
             row.outcome
             for row in tx.sql(
-                "SELECT outcome FROM attempts WHERE error->>'code' IS DISTINCT FROM :overtaken",
+                "SELECT outcome FROM attempts WHERE error->>'code' IS DISTINCT FROM %(overtaken)s",
                 overtaken=OVERTAKEN.code,
             )
         )
