@@ -5,10 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 VERIFIER := tests/webhooks/node_modules/.package-lock.json
 AXE := tests/page/node_modules/.package-lock.json
-# pyvips comes as source, plain Python: it must not build against a libvips of the system, but take its wheel's.
-INSTALL := PKG_CONFIG_LIBDIR=/nowhere $(BIN)/python -m pip install --disable-pip-version-check --quiet --no-compile --require-hashes
-# What pip would do on one core; a file that does not compile, such as a template, is none that anybody imports.
-COMPILE := $(BIN)/python -m compileall -q -j 0 $(VENV)/lib >/dev/null || true
+# A file that does not compile, such as a template, is none that anybody imports; of these packages few files are.
+COMPILE := $(BIN)/python -m compileall -q -j 0 -x '/(fontTools|kubernetes|matplotlib|mypy|numba|pip|pygments)/' $(VENV)/lib >/dev/null || true
 
 SHARP := tests/bench/images/node_modules/.package-lock.json
 .PHONY: help demo up down test check pytest bench bench-profile bench-images soak lock proto clean
@@ -51,9 +49,10 @@ bench-images: $(VENV)/.installed-dev $(SHARP) ## measure pictures beside sharp, 
 soak: $(VENV)/.installed-dev ## break everything at random under load for MINUTES (15), with SEED, on BROKER (redis, rabbitmq)
 	$(BIN)/python -m tests.faults.soak --minutes $(or $(MINUTES),15) --broker $(or $(BROKER),redis) $(if $(SEED),--seed $(SEED))
 
-lock: $(VENV)/.installed-dev ## renew the pinned versions and hashes (needs uv: pip install uv)
-	uv pip compile pyproject.toml --extra local --extra kubernetes --extra moderation --extra otel --extra pdf --extra planes --extra text $(LOCK) -o deploy/requirements.txt
-	uv pip compile pyproject.toml --all-extras $(LOCK) -o deploy/requirements-dev.txt
+lock: $(VENV)/.installed-dev ## renew the pinned versions and hashes
+	$(BIN)/uv pip compile --group installer $(LOCK) -o deploy/installer.txt
+	$(BIN)/uv pip compile pyproject.toml --extra local --extra kubernetes --extra moderation --extra otel --extra pdf --extra planes --extra text $(LOCK) -o deploy/requirements.txt
+	$(BIN)/uv pip compile pyproject.toml --all-extras $(LOCK) -o deploy/requirements-dev.txt
 LOCK := --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate --quiet
 
 proto: $(VENV)/.installed-dev ## renew what is generated from scheduler/keda/externalscaler.proto
@@ -67,19 +66,17 @@ $(BIN)/python:
 	@echo "Creating $(VENV) with $$($(PYTHON) --version)"
 	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "Python's venv module is missing; on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
 
-$(VENV)/.installed: $(BIN)/python pyproject.toml deploy/requirements.txt
-	@echo "Installing the pinned packages (once; about a minute)"
-	@$(INSTALL) -r deploy/requirements.txt
+$(VENV)/.installed: $(BIN)/python pyproject.toml deploy/installer.txt deploy/requirements.txt
+	@echo "Installing the pinned packages (once; less than a minute)"
+	@deploy/install.sh $(BIN)/python deploy/requirements.txt
 	@$(COMPILE)
-	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 
 # All of .installed's and more, in the same versions: to install those first would take half as long again.
-$(VENV)/.installed-dev: $(BIN)/python pyproject.toml deploy/requirements.txt deploy/requirements-dev.txt
-	@echo "Installing the pinned packages, those for development among them (once; one to two minutes)"
-	@$(INSTALL) -r deploy/requirements-dev.txt
+$(VENV)/.installed-dev: $(BIN)/python pyproject.toml deploy/installer.txt deploy/requirements.txt deploy/requirements-dev.txt
+	@echo "Installing the pinned packages, those for development among them (once; about a minute)"
+	@deploy/install.sh $(BIN)/python deploy/requirements-dev.txt
 	@$(COMPILE)
-	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation -e .
 	@touch $(VENV)/.installed
 	@touch $@
 
