@@ -7,6 +7,8 @@ import httpx2
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
+from tests.trust import TRUST_NOBODY
+
 Scrape = Mapping[str, list[Sample]]
 
 
@@ -22,7 +24,7 @@ def parsed(text: str) -> Scrape:
 def scrape(url: str, key: str | None = None) -> Scrape:
     """What a process serves at `url`/metrics."""
     headers = {} if key is None else {"Authorization": f"Bearer {key}"}
-    answer = httpx2.get(f"{url}/metrics", headers=headers, timeout=10)
+    answer = httpx2.get(f"{url}/metrics", headers=headers, timeout=10, verify=TRUST_NOBODY)
     assert answer.status_code == 200, answer.text
     assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
     return parsed(answer.text)

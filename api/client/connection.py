@@ -2,8 +2,10 @@
 
 import contextlib
 import itertools
+import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from ipaddress import ip_address
 from typing import Any, TypeVar
 
@@ -147,16 +149,24 @@ def asked_pause(exc: ApiError | ConnectionFailed) -> float:
 def _session(access: Access, limits: httpx2.Limits) -> httpx2.Client:
     try:
         address = httpx2.URL(access.url)
+        looks_outside = not _is_loopback(address.host)  # a proxy of the workplace does not lead to this machine
         return httpx2.Client(
             base_url=address,
             headers={"Authorization": f"Bearer {access.key}", "User-Agent": "millrace-python"},
             timeout=_TIMEOUT,
             limits=limits,
             event_hooks={"request": [_acting_for(access.tenant, _origin(address))] if access.tenant else []},
-            trust_env=not _is_loopback(address.host),  # a proxy of the workplace does not lead to this machine
+            trust_env=looks_outside,
+            verify=_authorities(looks_outside),
         )
     except (httpx2.InvalidURL, ValueError) as exc:
         raise MillraceError(f"{access.url!r} is not an address that can be used: {exc}") from exc
+
+
+@cache
+def _authorities(looks_outside: bool) -> ssl.SSLContext:
+    """Whose certificates are believed: read once, since that takes tens of milliseconds."""
+    return httpx2.create_ssl_context(trust_env=looks_outside)
 
 
 def _acting_for(tenant: str, origin: tuple[str, str, int | None]) -> Callable[[httpx2.Request], None]:

@@ -17,6 +17,7 @@ from tests.api.conftest import Api, Caller
 from tests.api.storing import in_store, once
 from tests.api.working import fail, succeed
 from tests.documents import taken
+from tests.trust import TRUST_NOBODY
 
 PICTURE = b"RIFF" + bytes(range(256)) * 300  # nobody looks into it
 KIND = "image/webp"
@@ -49,7 +50,7 @@ def upload(caller: Caller, content: bytes = b"a picture", **params: str) -> str:
 
 def shown(api: Api, path: str, method: str = "GET", **how: Any) -> httpx2.Response:
     """What anybody gets, without a key."""
-    with httpx2.Client(base_url=api.url, timeout=30) as anybody:
+    with httpx2.Client(base_url=api.url, timeout=30, verify=TRUST_NOBODY) as anybody:
         return anybody.request(method, path, **how)
 
 

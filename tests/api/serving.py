@@ -17,6 +17,7 @@ from api.app import create_app
 from api.service import Service
 from api.settings import ApiSettings, from_env
 from storage.objects import settings as objects_settings
+from tests.trust import TRUST_NOBODY
 
 MAX_UPLOAD_BYTES = 10 * 1024**2  # more than one part of a multipart upload to S3
 SECRET_KEY = "of the tests alone and of no platform"
@@ -69,7 +70,9 @@ def served(chosen: ApiSettings, **changes: Any) -> Iterator[Served]:
     thread.start()
     running = Served(app=app, port=port, server=server, thread=thread)
     try:
-        httpx2.get(f"{running.url}/livez", timeout=10).raise_for_status()  # the socket listens: this waits for the app
+        httpx2.get(
+            f"{running.url}/livez", timeout=10, verify=TRUST_NOBODY
+        ).raise_for_status()  # the socket listens: this waits for the app
         yield running
     finally:
         running.stop()

@@ -9,6 +9,7 @@ from typing import Any
 import httpx2
 
 from tests.api.conftest import Api
+from tests.trust import TRUST_NOBODY
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,7 +33,7 @@ class Browser:
 def browser(api: Api) -> Iterator[Browser]:
     """One in which nobody has signed in."""
     address = ".".join(str(part) for part in (198, 18, *secrets.token_bytes(2)))
-    with httpx2.Client(base_url=api.url, headers={"X-Forwarded-For": address}, timeout=30) as http:
+    with httpx2.Client(base_url=api.url, headers={"X-Forwarded-For": address}, timeout=30, verify=TRUST_NOBODY) as http:
         yield Browser(http=http)
 
 

@@ -10,13 +10,14 @@ import pytest
 
 from api import front
 from tests.api.conftest import Api
+from tests.trust import TRUST_NOBODY
 
 ROOT = Path(front.__file__).parent.parent
 IMPORT = re.compile(r"""(?:\bfrom|\bimport)\s*\(?\s*["'](\.[^"']+)["']""")
 
 
 def asked(api: Api, path: str, **headers: str) -> httpx2.Response:
-    with httpx2.Client(base_url=api.url) as anybody:
+    with httpx2.Client(base_url=api.url, verify=TRUST_NOBODY) as anybody:
         return anybody.get(path, headers={name.replace("_", "-"): value for name, value in headers.items()})
 
 
@@ -81,7 +82,7 @@ def test_what_has_not_changed_is_not_sent_again(api: Api) -> None:
     ("accepted", "packed"), [("gzip, br", True), ("br", False), ("gzip;q=0", False), ("GZIP; q=0.5", True)]
 )
 def test_files_come_compressed_to_who_takes_that(api: Api, accepted: str, packed: bool) -> None:
-    with httpx2.Client(base_url=api.url) as anybody:
+    with httpx2.Client(base_url=api.url, verify=TRUST_NOBODY) as anybody:
         request = anybody.build_request("GET", "/page/x/lib/preact.js", headers={"Accept-Encoding": accepted})
         answer = anybody.send(request, stream=True)
         raw = b"".join(answer.iter_raw())

@@ -19,6 +19,7 @@ from storage.model import Job
 from storage.tenants import create_key, ensure
 from tests.api.started import Api, started_api
 from tests.documents import put_in
+from tests.trust import TRUST_NOBODY
 
 ECHO = {"steps": {"say": {"kind": "echo"}}}
 LINE = {"at": "2026-01-02T03:04:05.678Z", "level": "info", "process": "worker@here/7", "fields": {}}
@@ -44,7 +45,7 @@ def run(api: Api) -> Callable[..., Result]:
 
 def ask(api: Api, job_id: str, key: str | None = None, **params: Any) -> httpx2.Response:
     headers = {"Authorization": f"Bearer {key or api.key}"}
-    return httpx2.get(f"{api.url}/v1/jobs/{job_id}/logs", params=params, headers=headers)
+    return httpx2.get(f"{api.url}/v1/jobs/{job_id}/logs", params=params, headers=headers, verify=TRUST_NOBODY)
 
 
 def keep(api: Api, job: Job, *events: str, **changes: Any) -> None:

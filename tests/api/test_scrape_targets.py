@@ -22,6 +22,7 @@ from storage.tenants import create_key
 from tests.api.conftest import Api
 from tests.api.refusing import assert_problem
 from tests.scraping import Scrape, number, scrape
+from tests.trust import TRUST_NOBODY
 from tests.waiting import until
 
 ROOT = Path(__file__).parent.parent.parent
@@ -87,7 +88,7 @@ def two_processes(database_url: str) -> Iterator[str]:
 
 def answers(url: str) -> bool:
     try:
-        return httpx2.get(f"{url}/livez").status_code == 200
+        return httpx2.get(f"{url}/livez", verify=TRUST_NOBODY).status_code == 200
     except httpx2.TransportError:
         return False
 
@@ -106,7 +107,7 @@ def test_two_http_processes_add_up_and_one_that_is_killed_takes_nothing_with_it(
     until(lambda: len(api_processes()) == 2, seconds=90)
     before = gets(scrape(url, key))
     with ThreadPoolExecutor(20) as pool:  # connections of their own: the kernel gives them to both
-        list(pool.map(lambda _: httpx2.get(f"{url}/livez"), range(100)))
+        list(pool.map(lambda _: httpx2.get(f"{url}/livez", verify=TRUST_NOBODY), range(100)))
     assert gets(scrape(url, key)) == before + 100
     first = int(api_processes()[0].rpartition("/")[2])
     os.kill(first, signal.SIGKILL)

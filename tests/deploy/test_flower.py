@@ -23,6 +23,7 @@ from storage.model import Outcome, PublicError, StepId, TenantId, new_job_id
 from storage.recent import Recent
 from tasks.document import parse
 from tasks.submit import submit
+from tests.trust import TRUST_NOBODY
 from tests.waiting import until
 
 LOGIN = ("operator", "a password")
@@ -60,13 +61,13 @@ def flower(url: str, env: Mapping[str, str]) -> Iterator["subprocess.Popen[bytes
 
 def answers(url: str) -> bool:
     try:
-        return httpx2.get(url, auth=LOGIN).status_code == 200
+        return httpx2.get(url, auth=LOGIN, verify=TRUST_NOBODY).status_code == 200
     except httpx2.TransportError:
         return False
 
 
 def states(url: str) -> dict[str, str]:
-    found = httpx2.get(f"{url}/api/tasks", auth=LOGIN)
+    found = httpx2.get(f"{url}/api/tasks", auth=LOGIN, verify=TRUST_NOBODY)
     return {task: facts["state"] for task, facts in found.json().items()}
 
 
@@ -120,14 +121,14 @@ def test_after_a_kill_it_shows_what_it_had_heard_and_what_it_missed(
     with flower(url, env):
         until(lambda: states(url) == missed | {"stp_heard": "SUCCESS"})
         failed = next(step for step, state in missed.items() if state == "FAILURE")
-        page = httpx2.get(f"{url}/task/{failed}", auth=LOGIN).text
-        everything = page + httpx2.get(f"{url}/api/tasks", auth=LOGIN).text
+        page = httpx2.get(f"{url}/task/{failed}", auth=LOGIN, verify=TRUST_NOBODY).text
+        everything = page + httpx2.get(f"{url}/api/tasks", auth=LOGIN, verify=TRUST_NOBODY).text
         assert "https://millrace.example/#/jobs/job_" in page
         assert tenant in page
         assert "no_file" in page
         assert "never to be shown" not in everything
         assert httpx2.get(f"{url}/tasks").status_code == 401
-        stopping = httpx2.post(f"{url}/api/worker/shutdown/default@somewhere", auth=LOGIN)
+        stopping = httpx2.post(f"{url}/api/worker/shutdown/default@somewhere", auth=LOGIN, verify=TRUST_NOBODY)
         assert stopping.status_code == 403
 
 
