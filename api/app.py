@@ -62,7 +62,6 @@ from storage.presence import telling
 from storage.sessions import Sessions
 from storage.telemetry import logs
 from storage.telemetry.start import Telemetry, send_rest
-from tasks.errors import Flaw
 from tasks.values import escape
 
 STOP_SECONDS = 1.5  # for what requests that were cut off leave to be undone
@@ -187,9 +186,5 @@ def _sessions(settings: ApiSettings) -> Sessions | None:
 async def _invalid(_: Request, exc: Exception) -> Response:
     """A query parameter or header that does not fit."""
     assert isinstance(exc, RequestValidationError)
-    flaws = [
-        Flaw(pointer="".join(f"/{escape(part)}" for part in error["loc"]), detail=str(error["msg"]))
-        for error in exc.errors()
-    ]
-    detail = "a parameter of the request has a wrong value; 'errors' names it"
-    return errors.problem(errors.Refused(422, "invalid_parameter", detail, flaws=flaws))
+    flaws = {"".join(f"/{escape(part)}" for part in error["loc"]): str(error["msg"]) for error in exc.errors()}
+    return errors.problem(errors.invalid_parameter(flaws))

@@ -51,6 +51,13 @@ class Refused(Exception):
         self.headers = dict(headers or {})
 
 
+def invalid_parameter(flaws: Mapping[str, str]) -> Refused:
+    """A query parameter or header does not fit: by the place of each, as a JSON pointer, what it must be."""
+    detail = "a parameter of the request has a wrong value; 'errors' names it"
+    told = [Flaw(pointer=pointer, detail=flaw) for pointer, flaw in flaws.items()]
+    return Refused(422, "invalid_parameter", detail, flaws=told)
+
+
 class ConfigurationError(Exception):
     """An environment variable is missing or has a value that cannot be used."""
 

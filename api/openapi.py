@@ -18,6 +18,7 @@ from api import (
     template_openapi,
     webhook_openapi,
 )
+from api.caller_openapi import tell_who_calls
 from api.job_openapi import REF, plain
 from api.operating import ReplayRequest
 from api.schemas import EventDocument, Problem, RetryRequest
@@ -166,6 +167,7 @@ def install(app: FastAPI, kinds: Mapping[str, Kind] = TENANT_KINDS) -> None:
                 description=app.description,
                 routes=app.routes,
             )
+            tell_who_calls(made, app)
             _forget_null(made)
             _answer_who_acts(made)
             schemas = made["components"]["schemas"]

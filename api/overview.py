@@ -5,15 +5,14 @@ import hashlib
 from datetime import datetime
 from typing import Annotated, Any, cast
 
-from fastapi import APIRouter, Depends, Request, Security
+from fastapi import APIRouter, Request, Security
 from fastapi.responses import Response
-from fastapi.security import HTTPAuthorizationCredentials, SecurityScopes
 from pydantic import Field
 
 from api import auth, openapi, session_cookie
 from api.errors import Refused
 from api.lookout import Look, Lookout
-from api.service import Service, Serving
+from api.service import Service, service_at
 from api.session_cookie import UNSTORED
 from storage.causes import Cause, CauseCode, Severity, State, state_of
 from storage.diagnosis_model import Part, Probe
@@ -64,21 +63,17 @@ class OverviewDocument(Document):
     failed_last_hour: Annotated[int | None, Field(description="jobs; counted up to 10,000")]
 
 
-async def watching(
-    scopes: SecurityScopes,
-    request: Request,
-    service: Serving,
-    credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(auth.bearer)],
-) -> None:
+async def watching(request: Request, scopes: frozenset[str]) -> None:
     """Let in who may watch. While the database, or the store of sign-ins, cannot say who they are: who was lately.
 
     So that the cause is still told to those who look on. A key that is revoked meanwhile sees it for five minutes more.
     """
+    service = service_at(request)
     lookout, who = lookout_of(request), _who(request, service)
     was_admitted = lookout.was_admitted(who)
     if was_admitted and lookout.is_database_away():
         return
-    asked = service.begin(_caller(scopes, request, service, credentials))
+    asked = service.begin(auth.principal(request, scopes))
     try:
         if was_admitted:
             await asyncio.wait({asked}, timeout=SIGN_IN_SECONDS)
@@ -101,8 +96,7 @@ async def watching(
     summary="See what is stuck, and why",
     response_model=OverviewDocument,
     responses=openapi.problems(401, 403, 503),
-    dependencies=[Security(watching, scopes=[auth.OPERATE_READ])],
-    openapi_extra={"security": [{"session": [auth.OPERATE_READ]}]},
+    dependencies=[Security(auth.Admission(watching), scopes=[auth.OPERATE_READ])],
 )
 async def overview(request: Request) -> Response:
     """What is stuck in the whole platform, and why, the worst first; it is looked at every two seconds at most.
@@ -115,13 +109,6 @@ async def overview(request: Request) -> Response:
 
 def lookout_of(request: Request) -> Lookout:
     return cast(Lookout, request.app.state.lookout)
-
-
-async def _caller(
-    scopes: SecurityScopes, request: Request, service: Service, credentials: HTTPAuthorizationCredentials | None
-) -> Principal:
-    caller = await auth.identified(request, service, credentials, None)
-    return await auth.principal(scopes, caller)
 
 
 def _who(request: Request, service: Service) -> bytes:

@@ -93,8 +93,13 @@ class Service:
             await asyncio.wait(self.unfinished, timeout=seconds)
 
 
-async def service_of(request: Request) -> Service:  # FastAPI would call a plain function in a thread
+def service_at(request: Request) -> Service:
+    """What the app that answers this request stands on."""
     return cast(Service, request.app.state.service)
 
 
-Serving = Annotated[Service, Depends(service_of)]
+async def _service(request: Request) -> Service:  # FastAPI would call a plain function in a thread
+    return service_at(request)
+
+
+Serving = Annotated[Service, Depends(_service)]

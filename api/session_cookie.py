@@ -14,10 +14,10 @@ from fastapi.responses import Response
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.caller_openapi import COOKIE
 from api.errors import Refused
 from storage.sessions import Session
 
-COOKIE = "millrace_session"
 CSRF = "X-CSRF-Token"
 UNSTORED: Mapping[str, str] = {"Cache-Control": "no-store"}
 

@@ -6,11 +6,11 @@ import logging
 from collections.abc import Mapping
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
 from api import openapi, session_cookie
-from api.auth import bearer, holder, identified, key_of, may_watch, seen, signed_in
+from api.auth import Identified, holder, key_in, key_of, may_watch, seen, signed_in
 from api.documents import read_document
 from api.errors import Refused
 from api.service import Service, Serving
@@ -26,8 +26,6 @@ MAX_BYTES = 4096
 log = logging.getLogger(__name__)
 
 router = APIRouter(prefix="/v1", tags=["sign-in"])
-
-Identified = Annotated[Principal, Depends(identified)]
 
 
 @router.post(
@@ -120,11 +118,11 @@ async def end_all(service: Serving, caller: Identified) -> Response:
 
 async def _who(request: Request, service: Service) -> tuple[Key, Session | None]:
     """By a key, if one is sent, and otherwise by the cookie. Raises Refused (401, 503)."""
-    credentials = await bearer(request)
-    if credentials is None:
+    key_sent = key_in(request)
+    if key_sent is None:
         session, key = await signed_in(request, service)
         return key, session
-    return await _key(request, service, credentials.credentials), None
+    return await _key(request, service, key_sent), None
 
 
 async def _key(request: Request, service: Service, key: str) -> Key:
