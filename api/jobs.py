@@ -15,14 +15,13 @@ from api.batch_openapi import BATCH_ID_PATTERN
 from api.errors import Refused, not_found
 from api.idempotent import KeyHeader
 from api.schemas import JobListed, JobPage
-from api.service import Service, Serving
+from api.service import Service, Serving, service_at
 from api.uploads import Intake
 from storage import jobs, listing
 from storage.batch_ids import BatchId, is_batch_id
 from storage.listing import JobFilter
 from storage.model import Job, JobId, JobState, Principal, TenantId, is_job_id, new_job_id
 from tasks.job_document import JobDocument, job_document, job_summary
-from tasks.templates import REFERENCE_PATTERN, SHIPPED
 
 MAX_WAIT_SECONDS = 60
 
@@ -37,27 +36,14 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
     responses=openapi.problems(400, 401, 403, 408, 409, 413, 415, 422, 503) | openapi.ACCEPTED,
     openapi_extra=openapi.submission(),
 )
-async def create(
-    request: Request,
-    service: Serving,
-    caller: Writer,
-    template: Annotated[
-        str | None,
-        Query(
-            description=f"One of yours, or of {', '.join(SHIPPED)}; NAME@2 is a version, NAME the newest. What it lets "
-            "change stands beside it, such as `?template=thumbnails&quality=70`; a list has commas.",
-            json_schema_extra={"pattern": REFERENCE_PATTERN},
-        ),
-    ] = None,
-    idempotency_key: KeyHeader = None,
-) -> Response:
+async def create(request: Request, caller: Writer, idempotency_key: KeyHeader = None) -> Response:
     """Submit a job: a file with what to do with it, or a document alone for kinds that need no file.
 
     Send multipart/form-data with the parts `job` (the document, as JSON; first, if you can) and `file`; or JSON alone;
     or the bare file with `?template=`. The answer comes as soon as the job is safely stored; it is 200, with the job
     that is there already, if that one has the document's `unique_key`.
     """
-    key = idempotent.checked(idempotency_key)
+    service, key = service_at(request), idempotent.checked(idempotency_key)
     held = await idempotent.hold(service, caller.tenant_id, key) if key else None
     if key and held is None:
         return await _replayed(request, service, caller.tenant_id, key)

@@ -24,6 +24,7 @@ from api.operating import ReplayRequest
 from api.schemas import EventDocument, Problem, RetryRequest
 from api.session_documents import SessionRequest
 from tasks.names import TENANT_KINDS, Kind
+from tasks.templates import REFERENCE_PATTERN, SHIPPED
 
 Responses = dict[int | str, dict[str, Any]]
 
@@ -126,6 +127,14 @@ def submission() -> dict[str, Any]:
     """The body of POST /v1/jobs in its three forms, and what a query may change of the template that it names."""
     job = {"$ref": "#/components/schemas/JobRequest"}
     binary = {"type": "string", "format": "binary"}
+    template = {
+        "name": "template",
+        "in": "query",
+        "required": False,
+        "description": f"One of yours, or of {', '.join(SHIPPED)}; NAME@2 is a version, NAME the newest. What it lets "
+        "change stands beside it, such as `?template=thumbnails&quality=70`; a list has commas.",
+        "schema": {"type": "string", "pattern": REFERENCE_PATTERN},
+    }
     changes = {
         "name": "with",
         "in": "query",
@@ -135,7 +144,7 @@ def submission() -> dict[str, Any]:
         "schema": {"type": "object", "additionalProperties": {"type": "string"}},
     }
     return {
-        "parameters": [changes],
+        "parameters": [template, changes],
         "requestBody": {
             "required": True,
             "content": {

@@ -1,7 +1,7 @@
 """Everything that is told of a request: its id, which it is answered with and log lines bear; numbers; a span."""
 
+import random
 import re
-import secrets
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -24,7 +24,7 @@ def watched(app: ASGIApp) -> ASGIApp:
             await app(scope, receive, send)
             return
         given = Headers(scope=scope).get(REQUEST_ID, "")
-        request_id = given if _TAKEN_OVER.fullmatch(given) else secrets.token_hex(16)
+        request_id = given if _TAKEN_OVER.fullmatch(given) else f"{random.getrandbits(128):032x}"
         scope.setdefault("state", {})["request_id"] = request_id
 
         async def answering(message: Message) -> None:

@@ -136,7 +136,23 @@ def _given(tenant_id: TenantId, new: NewJob) -> Json:
         "request": new.request_id,
         "batch": new.batch.id if new.batch else None,
         "line": new.batch.line if new.batch else None,
-        "steps": [{"position": position, **asdict(step)} for position, step in enumerate(new.steps)],
+        "steps": [_given_step(position, step) for position, step in enumerate(new.steps)],
+    }
+
+
+def _given_step(position: int, step: NewStep) -> Json:
+    return {
+        "position": position,
+        "id": step.id,
+        "name": step.name,
+        "kind": step.kind,
+        "queue": step.queue,
+        "params": step.params,
+        "uses": step.uses,
+        "max_attempts": step.max_attempts,
+        "max_losses": step.max_losses,
+        "file_from": step.file_from,
+        "stop_when": asdict(step.stop_when) if step.stop_when else None,
     }
 
 

@@ -68,7 +68,7 @@ def submit(
     if file is not None and not removals.withdraw(tx, job_id):
         raise ObjectMissing(file.key)
     with _told(tx.tenant_id, job_id, spec, fired) as span:
-        new = replace(_new(spec, job_id, file or upload, fired), trace=span.traceparent)
+        new = _new(spec, job_id, file or upload, fired, trace=span.traceparent)
         job = jobs.insert(tx, new)
     tx.after_commit(partial(JOBS_ACCEPTED.add, "http" if fired is None else "schedule"))
     tx.after_commit(partial(_log, tx.tenant_id, new))
@@ -149,9 +149,8 @@ def _place(birth: Birth) -> tuple[str, str]:
 
 def draft(birth: Birth) -> NewJob:
     """The job as it would be written: for whoever writes it later, see `submit_drafts`."""
-    new = replace(_new(birth.spec, birth.job_id, birth.file, birth.fired), batch=birth.batch)
     with _told(birth.tenant_id, birth.job_id, birth.spec, birth.fired) as span:
-        return replace(new, trace=span.traceparent)
+        return _new(birth.spec, birth.job_id, birth.file, birth.fired, trace=span.traceparent, batch=birth.batch)
 
 
 def _told(
@@ -174,7 +173,15 @@ def _log(tenant_id: TenantId, new: NewJob) -> None:
         log.info("job.accepted tenant=%s job=%s steps=%s schedule=%s", *told)
 
 
-def _new(spec: JobSpec, job_id: JobId, file: JobInput | None, fired: Fired | None) -> NewJob:
+def _new(
+    spec: JobSpec,
+    job_id: JobId,
+    file: JobInput | None,
+    fired: Fired | None,
+    *,
+    trace: str | None,
+    batch: OfBatch | None = None,
+) -> NewJob:
     return NewJob(
         id=job_id,
         priority=spec.priority.rank,
@@ -186,6 +193,8 @@ def _new(spec: JobSpec, job_id: JobId, file: JobInput | None, fired: Fired | Non
         fired=fired,
         notify=spec.notify,
         template=spec.template,
+        trace=trace,
+        batch=batch,
         request_id=get_contextvars().get("request"),
     )
 
