@@ -7,7 +7,7 @@ a message twice, never not at all, and a worker that gets it twice finds the ste
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -17,6 +17,7 @@ from scheduler.listening import wait
 from storage import runnable, workers
 from storage.database import Database, PlatformTx
 from storage.events import READY_CHANNEL
+from storage.runnable import Runnable
 from storage.telemetry import trace_rows
 from storage.telemetry.metrics import RELAY_SECONDS, RELAY_SENT
 from tasks.names import Priority
@@ -32,6 +33,7 @@ FULL_POLL_SECONDS = 0.1  # and while a queue's window is full
 ENOUGH = 16  # small steps that are sent and not taken, of a queue: then others gather
 GATHER_SECONDS = 0.2  # for so long at most
 HELD_SECONDS = 0.01  # meanwhile the relay does not look at what is announced
+QUIET_SECONDS = 0.01  # after which what arrives is taken to be alone
 CHECK_SECONDS = 1.0  # how often it looks for hints that were lost
 LOST_AFTER_SECONDS = 4.0  # a hint this old, not taken, while the queue is empty, is taken for lost
 OVERTAKEN_SECONDS = 10.0  # and one that was overtaken by one that was sent this much later
@@ -43,10 +45,13 @@ def relay(database: Database, stop: threading.Event) -> None:
     try:
         with database.listen(READY_CHANNEL) as connection:
             find_lost(database, hints)  # first: to a broker that has forgotten everything is sent again
-            checked = time.monotonic()
+            checked = ended = time.monotonic()
             while not stop.is_set():
                 began = time.monotonic()
+                if began - ended > QUIET_SECONDS:
+                    publish_lone(database, hints)
                 published = publish(database, hints)
+                ended = time.monotonic()
                 RELAY_SECONDS.observe(time.monotonic() - began)
                 if time.monotonic() - checked > CHECK_SECONDS:  # behind what may be waiting for us
                     found = find_lost(database, hints)
@@ -82,6 +87,22 @@ def publish(database: Database, hints: Hints) -> Published:
         return published
     more = _publish_queued(database, hints)
     return replace(more, sent=published.sent + more.sent)
+
+
+def publish_lone(database: Database, hints: Hints) -> int:
+    """Send at once what is alone in its queue: one round trip less than `publish` before somebody works on it.
+
+    Returns how many were sent; none while the broker is away, of which `publish` says more.
+    """
+    try:
+        with database.platform() as tx:
+            steps = runnable.take_lone(tx, hints.queues)
+            _send(tx, hints, steps, slots=0)
+    except BrokerUnavailable:
+        return 0
+    for step in steps:
+        RELAY_SENT.add(step.queue)
+    return len(steps)
 
 
 def _publish_queued(database: Database, hints: Hints) -> Published:
@@ -165,10 +186,15 @@ def _publish_queue(database: Database, hints: Hints, queue: str, room: int, slot
 
 def _publish_batch(tx: PlatformTx, hints: Hints, queue: str, size: int, slots: int) -> int:
     steps = runnable.take_to_publish(tx, queue, limit=size)
-    traced = trace_rows.waiting(tx, steps)
-    hints.send_all(hints.group(steps, slots))
-    trace_rows.tell_sent(traced)
+    _send(tx, hints, steps, slots)
     return len(steps)
+
+
+def _send(tx: PlatformTx, hints: Hints, steps: Sequence[Runnable], slots: int) -> None:
+    if steps:
+        traced = trace_rows.waiting(tx, steps)
+        hints.send_all(hints.group(steps, slots))
+        trace_rows.tell_sent(traced)
 
 
 def _pause(database: Database, *, is_full: bool) -> float:

@@ -1,6 +1,6 @@
 """What the platform's loops ask of all tenants' steps: what may run, what was lost, whose lease ran out."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,6 +62,27 @@ UPDATE steps SET published_at = now()
 WHERE (tenant_id, id) IN (
   SELECT tenant_id, id FROM steps WHERE state = 'queued' AND published_at IS NULL AND queue = %(queue)s
   ORDER BY priority, run_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+)
+RETURNING tenant_id, job_id, id, kind, queue, priority, losses, run_at, set_config('synchronous_commit', 'off', true)
+"""
+
+# What arrives where nothing waits goes at once, before anybody asks for the rooms: see take_lone.
+_PUBLISH_LONE = """
+UPDATE steps SET published_at = now()
+WHERE (tenant_id, id) IN (
+  SELECT lone.tenant_id, lone.id
+  FROM unnest(%(queues)s::text[]) AS asked (queue) CROSS JOIN LATERAL (
+    SELECT tenant_id, id FROM steps
+    WHERE state = 'queued' AND published_at IS NULL AND steps.queue = asked.queue
+    ORDER BY priority, run_at LIMIT 1 FOR UPDATE SKIP LOCKED
+  ) AS lone
+  WHERE NOT EXISTS (SELECT FROM queues WHERE name = asked.queue AND paused_at IS NOT NULL)
+    AND NOT EXISTS (
+      SELECT FROM steps WHERE state = 'queued' AND published_at IS NULL AND steps.queue = asked.queue AND id <> lone.id
+    )
+    AND NOT EXISTS (
+      SELECT FROM steps WHERE state = 'queued' AND published_at IS NOT NULL AND steps.queue = asked.queue
+    )
 )
 RETURNING tenant_id, job_id, id, kind, queue, priority, losses, run_at, set_config('synchronous_commit', 'off', true)
 """
@@ -184,7 +205,16 @@ def room(tx: PlatformTx, queues: Sequence[str], *, window: int, many: int = 1) -
 
 def take_to_publish(tx: PlatformTx, queue: str, *, limit: int) -> list[Runnable]:
     """Mark queued steps as sent and return them, most urgent first; send the hints before the commit."""
-    rows = sorted(tx.sql(_PUBLISH, queue=queue, limit=limit), key=lambda row: (row.priority, row.run_at, row.id))
+    return _runnable(tx.sql(_PUBLISH, queue=queue, limit=limit))
+
+
+def take_lone(tx: PlatformTx, queues: Sequence[str]) -> list[Runnable]:
+    """As `take_to_publish`, of each of the queues that is not paused and in which just one step is queued: that one."""
+    return _runnable(tx.sql(_PUBLISH_LONE, queues=list(queues)))
+
+
+def _runnable(found: Iterable[Any]) -> list[Runnable]:
+    rows = sorted(found, key=lambda row: (row.priority, row.run_at, row.id))
     return [
         Runnable(
             tenant_id=TenantId(row.tenant_id),

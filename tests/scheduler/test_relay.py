@@ -20,22 +20,10 @@ from storage.model import PublicError, TenantId
 from storage.runnable import Runnable
 from tasks.hinted import steps_of
 from tests.documents import CHAIN, ECHO, put_in, take, taken
+from tests.scheduler.sent import broker as broker
+from tests.scheduler.sent import hints as hints
+from tests.scheduler.sent import messages, steps_in
 from tests.waiting import until
-
-
-@pytest.fixture
-def broker(broker_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator["redis.Redis"]:
-    monkeypatch.setenv("CELERY_BROKER_URL", broker_url)
-    with redis.Redis.from_url(broker_url) as client:
-        yield client
-
-
-@pytest.fixture
-def hints(broker: "redis.Redis") -> Iterator[Hints]:
-    made = Hints()
-    made.begin_epoch()
-    yield made
-    made.close()
 
 
 @pytest.fixture
@@ -47,18 +35,6 @@ def running(database: Database, broker: "redis.Redis") -> Iterator[threading.Eve
     stop.set()
     thread.join(5)
     assert not thread.is_alive()
-
-
-def messages(broker: "redis.Redis", queue: str = "default") -> list[dict[str, Any]]:
-    """What waits in a queue, oldest first, of normal priority and then low."""
-    keys = [queue, f"{queue}\x06\x163", f"{queue}\x06\x166"]
-    raw = [item for key in keys for item in reversed(cast(list[bytes], broker.lrange(key, 0, -1)))]
-    return [json.loads(item) for item in raw]
-
-
-def steps_in(broker: "redis.Redis", queue: str = "default") -> list[str]:
-    hints = [json.loads(base64.b64decode(message["body"]))[1] for message in messages(broker, queue)]
-    return [step for hint in hints for _, _, step in steps_of(hint)]
 
 
 def test_a_queued_step_is_sent_once_with_ids_only(
