@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from functools import partial
 from http.client import HTTPConnection
@@ -18,12 +19,13 @@ from tests.bench.servers import Servers
 from tests.bench.turn import BODY, millrace
 
 WARM = 20
+QUIET_SECONDS = 0.1  # what follows a job's end is not the next one's burden
 
 _TIMES = """
 SELECT j.id, extract(epoch FROM j.created_at)::float, extract(epoch FROM a.started_at)::float,
        extract(epoch FROM j.finished_at)::float
 FROM jobs j JOIN steps s ON s.job_id = j.id JOIN attempts a ON a.step_id = s.id
-WHERE j.id = ANY(%s)
+WHERE j.id = ANY(%s) AND j.finished_at IS NOT NULL
 """
 
 
@@ -40,8 +42,11 @@ def _millrace(servers: Servers, options: Options) -> Figures:
 
 
 def of_running(running: Running, jobs: int) -> Figures:
-    """The figures of so many jobs, each sent when the one before has ended and all is quiet again."""
-    began: dict[str, float] = {}
+    """The figures of so many jobs, each sent when the one before has ended and all is quiet again.
+
+    Of every second one the client waits for the events, which is work for the API while the job is begun.
+    """
+    began: dict[bool, dict[str, float]] = {False: {}, True: {}}  # by whether it is watched
     posted: list[float] = []
     arrived: dict[str, list[float]] = {"job.running": [], "job.succeeded": []}
     headers = {"Authorization": f"Bearer {running.key}", "Content-Type": "application/json"}
@@ -50,28 +55,42 @@ def of_running(running: Running, jobs: int) -> Figures:
         closing(HTTPConnection(urlsplit(running.api).netloc)) as lean,  # httpx would add a millisecond
     ):
         for number in range(WARM + jobs):
-            start = time.time()
+            start, watched = time.time(), number % 2 == 1
             lean.request("POST", "/v1/jobs", BODY, headers)
             answer = lean.getresponse()
             answered = time.time() - start
             job = json.loads(answer.read())["id"]
-            told = _told(http, job, start)
+            told = _told(http, job, start) if watched else {}
             if number >= WARM:
-                began[job] = start
+                began[watched][job] = start
                 posted.append(1000 * answered)
-                for name, values in arrived.items():
-                    values.append(1000 * told[name])
-            time.sleep(0.02)  # what follows a job's end is not the next one's burden
+                for name, seconds in told.items():
+                    arrived.get(name, []).append(1000 * seconds)
+            time.sleep(QUIET_SECONDS)
     with psycopg.connect(running.urls["database"]) as connection:
-        rows = [(began[job], *times) for job, *times in connection.execute(_TIMES, [list(began)])]
+        alone, watched_ones = (_rows(connection, some) for some in began.values())
     return {
         **quantiles(posted, "POST answered"),
-        **quantiles([1000 * (running - start) for start, _, running, _ in rows], "submit to running"),
-        **quantiles([1000 * (done - start) for start, _, _, done in rows], "submit to done"),
-        **quantiles([1000 * (running - made) for _, made, running, _ in rows], "row to running"),
-        **quantiles([1000 * (done - running) for _, _, running, done in rows], "running to done"),
+        **_quantiles(alone, ""),
+        **quantiles([1000 * (running - made) for _, made, running, _ in alone], "row to running"),
+        **quantiles([1000 * (done - running) for _, _, running, done in alone], "running to done"),
+        **_quantiles(watched_ones, "watched: "),
         **quantiles(arrived["job.running"], "submit to event running"),
         **quantiles(arrived["job.succeeded"], "submit to event succeeded"),
+    }
+
+
+def _rows(connection: "psycopg.Connection[Any]", began: Mapping[str, float]) -> list[Sequence[float]]:
+    """When each of these jobs was sent, stood, ran and was done."""
+    rows: list[Sequence[float]] = [(began[job], *times) for job, *times in connection.execute(_TIMES, [list(began)])]
+    assert len(rows) == len(began), "a job has not ended"
+    return rows
+
+
+def _quantiles(rows: Sequence[Sequence[float]], whose: str) -> Figures:
+    return {
+        **quantiles([1000 * (running - start) for start, _, running, _ in rows], f"{whose}submit to running"),
+        **quantiles([1000 * (done - start) for start, _, _, done in rows], f"{whose}submit to done"),
     }
 
 
