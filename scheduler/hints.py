@@ -11,7 +11,7 @@ from kombu.exceptions import OperationalError
 
 from scheduler import epoch
 from scheduler.errors import BrokerUnavailable
-from storage.runnable import Runnable
+from storage.publishing import Runnable
 from tasks.names import KINDS, Kind
 from tasks.transport.publishing import pipelined
 

@@ -14,10 +14,10 @@ from functools import partial
 from scheduler.errors import BrokerUnavailable
 from scheduler.hints import Hints
 from scheduler.listening import wait
-from storage import runnable, workers
+from storage import publishing, runnable, workers
 from storage.database import Database, PlatformTx
 from storage.events import READY_CHANNEL
-from storage.runnable import Runnable
+from storage.publishing import Runnable
 from storage.telemetry import trace_rows
 from storage.telemetry.metrics import RELAY_SECONDS, RELAY_SENT
 from tasks.names import Priority
@@ -96,7 +96,7 @@ def publish_lone(database: Database, hints: Hints) -> int:
     """
     try:
         with database.platform() as tx:
-            steps = runnable.take_lone(tx, hints.queues)
+            steps = publishing.take_lone(tx, hints.queues)
             _send(tx, hints, steps, slots=0)
     except BrokerUnavailable:
         return 0
@@ -108,7 +108,7 @@ def publish_lone(database: Database, hints: Hints) -> int:
 def _publish_queued(database: Database, hints: Hints) -> Published:
     # Each of these stands by itself. One step alone forms no group, whoever serves it.
     with database.platform_read() as tx:
-        rooms = runnable.room(tx, hints.queues, window=WINDOW, many=BATCH)
+        rooms = publishing.room(tx, hints.queues, window=WINDOW, many=BATCH)
         is_asked = any(rooms[name].unsent > 1 or rooms[name].sent >= ENOUGH for name in hints.grouping & rooms.keys())
         serving = workers.serving(tx) if is_asked else {}
     slots = {name: one.slots for name, one in serving.items()}
@@ -128,7 +128,7 @@ def _publish_queued(database: Database, hints: Hints) -> Published:
     return Published(sent=sum(sent.values()), is_full=is_full, is_held=bool(held))
 
 
-def is_held(room: runnable.Room, slots: int) -> bool:
+def is_held(room: publishing.Room, slots: int) -> bool:
     """Whether the workers of small steps have enough before them: others gather a moment longer, for larger hints."""
     is_urgent = room.priority == Priority.HIGH.rank or room.waits_seconds > GATHER_SECONDS
     return room.sent >= max(ENOUGH, 2 * slots) and room.unsent < BATCH and not is_urgent
@@ -185,7 +185,7 @@ def _publish_queue(database: Database, hints: Hints, queue: str, room: int, slot
 
 
 def _publish_batch(tx: PlatformTx, hints: Hints, queue: str, size: int, slots: int) -> int:
-    steps = runnable.take_to_publish(tx, queue, limit=size)
+    steps = publishing.take_to_publish(tx, queue, limit=size)
     _send(tx, hints, steps, slots)
     return len(steps)
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from storage import removals, runnable, steps
+from storage import publishing, removals, runnable, steps
 from storage.database import Database
 from storage.model import Claim, Job, JobId, JobInput, StepId, TenantId, new_job_id
 from tasks.document import parse
@@ -51,5 +51,5 @@ def runnable_steps(database: Database) -> list[tuple[JobId, StepId]]:
     """What a relay would send now; it is marked as sent."""
     with database.platform() as tx:
         runnable.make_due_queued(tx, limit=100)
-        sent = [step for queue in Queue for step in runnable.take_to_publish(tx, queue, limit=100)]
+        sent = [step for queue in Queue for step in publishing.take_to_publish(tx, queue, limit=100)]
     return [(step.job_id, step.step_id) for step in sent]

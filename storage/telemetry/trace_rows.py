@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from storage.database import PlatformTx, Tx
 from storage.model import Claim, JobId
-from storage.runnable import Runnable
+from storage.publishing import Runnable
 from storage.telemetry import trace_steps, traces
 from storage.telemetry.trace_context import in_same_trace
 

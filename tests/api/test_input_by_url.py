@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from storage import runnable
+from storage import publishing
 from storage.database import Database
 from storage.model import StepId
 from storage.objects.blocking import Blocking
@@ -78,7 +78,7 @@ def work_off(api: Api, process: Process, job: Mapping[str, Any]) -> Any:
     kinds: dict[StepId, str] = {step["id"]: step["kind"] for step in job["steps"].values()}
     while True:
         with api.database.platform() as tx:
-            due = [step for queue in Queue for step in runnable.take_to_publish(tx, queue, limit=100)]
+            due = [step for queue in Queue for step in publishing.take_to_publish(tx, queue, limit=100)]
         for step in due:
             if step.job_id == job["id"]:
                 base.perform(process, KINDS[kinds[step.step_id]], step.tenant_id, step.job_id, step.step_id)

@@ -3,7 +3,7 @@
 import httpx2
 import pytest
 
-from storage import runnable
+from storage import publishing
 from tasks.names import Queue
 from tests.api.conftest import Api
 from tests.api.refusing import assert_problem
@@ -41,7 +41,7 @@ def test_nothing_of_a_paused_queue_starts_and_jobs_are_still_accepted(own_api: A
     accepted = api.acme.post(json=ECHO)
     assert (accepted.status_code, accepted.json()["state"]) == (202, "queued")
     with api.database.platform_read() as tx:
-        assert runnable.room(tx, list(Queue), window=100) == {}  # the relay sends nothing of it
+        assert publishing.room(tx, list(Queue), window=100) == {}  # the relay sends nothing of it
     assert take(api.database, tenant, before, "say") is None  # nor does a hint help that it has sent
     assert states(api, before) == {"say": "queued"}
 

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from scheduler import batches
-from storage import events, runnable, steps
+from storage import events, publishing, steps
 from storage.errors import JobStopping
 from storage.model import Claim, Job, Json, PublicError
 from tasks.names import Queue
@@ -90,7 +90,7 @@ def working(api: Api) -> Iterator[None]:
     def work() -> None:
         while not stop.is_set():
             with api.database.platform() as tx:
-                due = [step for queue in Queue for step in runnable.take_to_publish(tx, queue, limit=100)]
+                due = [step for queue in Queue for step in publishing.take_to_publish(tx, queue, limit=100)]
             for step in due:
                 with api.database.begin(step.tenant_id) as tx:
                     claim = steps.claim(tx, step.job_id, step.step_id, worker="test", slot=1, lease_seconds=30)

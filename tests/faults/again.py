@@ -7,7 +7,7 @@ import psycopg
 
 from scheduler.hints import Hints
 from storage.model import JobId, StepId, TenantId
-from storage.runnable import Runnable
+from storage.publishing import Runnable
 
 QUERY = "SELECT tenant_id, job_id, id, kind, queue, priority FROM steps WHERE job_id = ANY(%s) ORDER BY random()"
 

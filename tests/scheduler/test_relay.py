@@ -17,7 +17,7 @@ from scheduler.hints import Hints
 from storage import losses, queues, steps, workers
 from storage.database import Database
 from storage.model import PublicError, TenantId
-from storage.runnable import Runnable
+from storage.publishing import Runnable
 from tasks.hinted import steps_of
 from tests.documents import CHAIN, ECHO, put_in, take, taken
 from tests.scheduler.sent import broker as broker

@@ -1,6 +1,5 @@
 """What is alone in its queue is sent before the relay asks for anything else."""
 
-
 import pytest
 import redis
 
@@ -64,5 +63,3 @@ def test_without_the_broker_it_stays_as_it_was(
         patched.setattr(hints, "send_all", away)
         assert relaying.publish_lone(database, hints) == 0
     assert relaying.publish_lone(database, hints) == 1
-
-

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from storage import journal, queues, replays, retention, runnable, steps, stops
+from storage import journal, publishing, queues, replays, retention, runnable, steps, stops
 from storage.database import Database, PlatformTx, Tx
 from storage.model import Claim, JobId, JobState, StepId, StepState, new_job_id
 from storage.tenants import ensure
@@ -210,9 +210,9 @@ class Machine(RuleBasedStateMachine):
         """What the relay does: it sends from a queue that has room, which one that is paused never has."""
 
         def real(tx: PlatformTx) -> set[StepId]:
-            found = runnable.room(tx, [queue], window=1000).get(queue)
+            found = publishing.room(tx, [queue], window=1000).get(queue)
             room = 1000 - found.sent if found else 0
-            return {sent.step_id for sent in runnable.take_to_publish(tx, queue, limit=room)}
+            return {sent.step_id for sent in publishing.take_to_publish(tx, queue, limit=room)}
 
         self.both.act_on_platform(lambda: {self.ids[key] for key in model.publish(self.world, queue)}, real)
 

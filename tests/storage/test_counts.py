@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from storage import counts, journal, queues, replays, retention, runnable, steps, stops, workers
+from storage import counts, journal, publishing, queues, replays, retention, steps, stops, workers
 from storage.counts import QueueCounts
 from storage.database import Database
 from storage.model import Job, PublicError, TenantId
@@ -92,7 +92,7 @@ def test_what_runs_and_what_workers_hold_back_both_count(
 ) -> None:
     jobs = [put(database, tenant) for _ in range(8)]
     with database.platform() as tx:
-        assert len(runnable.take_to_publish(tx, "default", limit=100)) == 8
+        assert len(publishing.take_to_publish(tx, "default", limit=100)) == 8
     for job in jobs[:2]:
         taken(database, tenant, job, "say")
     settled()

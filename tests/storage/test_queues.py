@@ -2,7 +2,7 @@
 
 import pytest
 
-from storage import jobs, queues, runnable, steps
+from storage import jobs, publishing, queues, runnable, steps
 from storage.database import Database
 from storage.events import READY_CHANNEL
 from storage.model import Job, PublicError, StepState, TenantId
@@ -24,7 +24,7 @@ def resume(database: Database, name: str = "default") -> None:
 
 def with_room(database: Database) -> set[str]:
     with database.platform_read() as tx:
-        return set(runnable.room(tx, NAMES, window=10))
+        return set(publishing.room(tx, NAMES, window=10))
 
 
 def is_sent(database: Database, job: Job) -> bool:
@@ -76,7 +76,7 @@ def test_a_retry_whose_time_comes_in_a_pause_waits_for_its_end(database: Databas
 def test_a_hint_that_came_in_a_pause_is_sent_again(database: Database, tenant: TenantId) -> None:
     job = put_in(database, tenant)
     with database.platform() as tx:
-        assert len(runnable.take_to_publish(tx, "default", limit=10)) == 1
+        assert len(publishing.take_to_publish(tx, "default", limit=10)) == 1
     pause(database)
     assert is_sent(database, job)
     assert take(database, tenant, job, "say") is None

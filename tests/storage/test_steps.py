@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from storage import events, jobs, losses, runnable, steps
+from storage import events, jobs, losses, publishing, runnable, steps
 from storage.database import Database, PlatformTx
 from storage.errors import LeaseLost
 from storage.listing import JobFilter, listed
@@ -249,8 +249,8 @@ def test_two_relays_send_different_steps(database: Database, tenant: TenantId) -
     for _ in range(20):
         put_in(database, tenant, ECHO)
     with database.platform() as one, database.platform() as two:
-        first = runnable.take_to_publish(one, "default", limit=10)
-        second = runnable.take_to_publish(two, "default", limit=20)
+        first = publishing.take_to_publish(one, "default", limit=10)
+        second = publishing.take_to_publish(two, "default", limit=20)
     assert len(first) == 10
     assert len(second) == 10
     assert not {step.step_id for step in first} & {step.step_id for step in second}

@@ -10,7 +10,7 @@ from scheduler.hints import Hints
 from storage import jobs, stops
 from storage.database import Database
 from storage.model import Job, JobState, Outcome, StepState, TenantId, new_job_id
-from storage.runnable import Runnable
+from storage.publishing import Runnable
 from storage.step_groups import Asked
 from tasks import grouped
 from tasks.document import parse

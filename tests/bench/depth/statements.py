@@ -22,6 +22,7 @@ from storage import (
     jobs,
     journal,
     listing,
+    publishing,
     recent,
     replays,
     retention,
@@ -99,7 +100,7 @@ def _path(tenant: TenantId) -> Iterator[tuple[str, Act]]:
         return runnable.renew(tx, "w", [(one.tenant_id, one.step_id) for one in claims], lease_seconds=30)
 
     yield "submit", submitted
-    yield "relay: take_to_publish 250", partial(runnable.take_to_publish, queue="images", limit=250)
+    yield "relay: take_to_publish 250", partial(publishing.take_to_publish, queue="images", limit=250)
     yield "claim 1", partial(claimed, count=1)
     yield "claim 20", partial(claimed, count=20)
     yield "claim and finish 1", partial(finished, count=1)
@@ -112,7 +113,7 @@ def _queued(tx: PlatformTx, count: int) -> list[Any]:
 
 
 def _loops() -> Iterator[tuple[str, Act]]:
-    yield "relay: room", partial(runnable.room, queues=QUEUES, window=1000)
+    yield "relay: room", partial(publishing.room, queues=QUEUES, window=1000)
     yield "relay: due", partial(runnable.make_due_queued, limit=1000)
     yield "relay: seconds_to_next", runnable.seconds_to_next
     yield "relay: old hints", partial(runnable.queues_with_old_hints, queues=QUEUES, older_than_seconds=4)
