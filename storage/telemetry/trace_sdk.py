@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
+from types import TracebackType
 
 from opentelemetry import context as contexts
 from opentelemetry import trace
@@ -26,13 +27,17 @@ KINDS = {kind.name.lower(): kind for kind in trace.SpanKind}  # internal, server
 LONGEST = 1000  # characters of an attribute
 
 _given: ContextVar[int | None] = ContextVar("given", default=None)
+_given_trace: ContextVar[int | None] = ContextVar("given_trace", default=None)
 
 
 class Ids(RandomIdGenerator):
-    """Random ids, but of a span whose id is given."""
+    """Random ids, but of a span or a trace whose id is given."""
 
     def generate_span_id(self) -> int:
         return _given.get() or super().generate_span_id()
+
+    def generate_trace_id(self) -> int:
+        return _given_trace.get() or super().generate_trace_id()
 
 
 class Span:
@@ -73,11 +78,13 @@ class Tracing:
     def __init__(self, settings: TraceSettings, telemetry: TelemetrySettings) -> None:
         self.propagates = settings.propagates
         self._follows_parent = settings.follows_parent
+        self._ratio = TraceIdRatioBased(settings.ratio)
+        self._ids = Ids()
         self.sending = Sending(lambda: _exporter(settings), gather_seconds=settings.gather_seconds)
         self._provider = TracerProvider(
             sampler=_sampler(settings),
             resource=_resource(settings, telemetry),
-            id_generator=Ids(),
+            id_generator=self._ids,
             span_limits=SpanLimits(max_span_attribute_length=LONGEST),
             shutdown_on_exit=False,
         )
@@ -103,17 +110,23 @@ class Tracing:
         began_seconds_ago: float,
     ) -> AbstractContextManager[Span | Untold]:
         """See traces.span. Most jobs are not sampled: then the SDK, which would find out as well, is not asked."""
+        trace_id = None
         if parent is not None:
             if self._follows_parent and not parent.is_sampled:
-                return _carried(parent)
+                return _Unkept(_context(parent), traceparent(parent.trace_id, parent.span_id, parent.flags))
         else:
             current = trace.get_current_span()
             above = current.get_span_context()
-            if not above.is_valid and not root:
+            if above.is_valid:
+                if self._follows_parent and not above.trace_flags.sampled:
+                    return Untold(_traceparent(current))
+            elif not root:
                 return NOTHING
-            if self._follows_parent and above.is_valid and not above.trace_flags.sampled:
-                return Untold(_traceparent(current))
-        return self._begun(name, kind, attributes, parent, links, span_id, began_seconds_ago)
+            elif self._follows_parent:
+                trace_id = self._ids.generate_trace_id()
+                if trace_id & TraceIdRatioBased.TRACE_ID_LIMIT >= self._ratio.bound:
+                    return _Unkept(_OURS, None)
+        return self._begun(name, kind, attributes, parent, links, span_id, began_seconds_ago, trace_id)
 
     @contextmanager
     def _begun(
@@ -125,9 +138,10 @@ class Tracing:
         links: Sequence[Place],
         span_id: int | None,
         began_seconds_ago: float,
+        trace_id: int | None,
     ) -> Iterator[Span]:
         """A span below `parent`, or below the current one; it is the current one until the block ends."""
-        token = _given.set(span_id)
+        token, trace_token = _given.set(span_id), _given_trace.set(trace_id)
         begun = self._tracer.start_span(
             name,
             context=None if parent is None else _context(parent),
@@ -137,6 +151,7 @@ class Tracing:
             start_time=time.time_ns() - int(began_seconds_ago * 1e9),
         )
         _given.reset(token)
+        _given_trace.reset(trace_token)
         attached = contexts.attach(trace.set_span_in_context(begun))
         span = Span(begun)
         try:
@@ -157,14 +172,23 @@ class Tracing:
         self.sending.shutdown()
 
 
-@contextmanager
-def _carried(place: Place) -> Iterator[Untold]:
-    """A place of which nothing is told, as the current one: so nobody begins another trace below it."""
-    attached = contexts.attach(_context(place))
-    try:
-        yield Untold(traceparent(place.trace_id, place.span_id, place.flags))
-    finally:
-        contexts.detach(attached)
+class _Unkept(Untold):
+    """Of which nothing is told, with its place as the current one: so nobody begins another trace below it."""
+
+    __slots__ = ("_attached", "_context")
+
+    def __init__(self, context: contexts.Context, traceparent: str | None) -> None:
+        super().__init__(traceparent)
+        self._context = context
+
+    def __enter__(self) -> "_Unkept":
+        self._attached = contexts.attach(self._context)
+        return self
+
+    def __exit__(
+        self, raised: type[BaseException] | None, exc: BaseException | None, where: TracebackType | None
+    ) -> None:
+        contexts.detach(self._attached)
 
 
 def _sampler(settings: TraceSettings) -> Sampler:
@@ -199,6 +223,10 @@ def _context(place: Place) -> contexts.Context:
 
 def _span_context(place: Place) -> trace.SpanContext:
     return trace.SpanContext(place.trace_id, place.span_id, is_remote=True, trace_flags=trace.TraceFlags(place.flags))
+
+
+# The place of whatever begins here and is not kept: no span, and not sampled.
+_OURS = trace.set_span_in_context(trace.NonRecordingSpan(trace.SpanContext(1, 1, is_remote=False)), contexts.Context())
 
 
 def _traceparent(span: trace.Span) -> str | None:

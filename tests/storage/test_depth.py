@@ -11,6 +11,7 @@ from tests.bench.depth import statements
 # By which index each is to be answered, where more than one might do.
 INDEXES = {
     "relay: take_to_publish 250": "ix_steps_to_publish",
+    "relay: take_lone": "ix_steps_published",
     "relay: room": "ix_steps_to_publish",
     "relay: due": "ix_steps_due",
     "relay: seconds_to_next": "ix_steps_due",

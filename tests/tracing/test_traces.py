@@ -94,6 +94,16 @@ def test_the_decision_at_the_root_holds_below_it(told: Collector) -> None:
     assert [span.name for span in told.spans] == ["below another's"]
 
 
+def test_of_the_traces_that_begin_here_a_share_is_kept_whole_and_by_their_ids(told: Collector) -> None:
+    with telling(told, OTEL_TRACES_SAMPLER="parentbased_traceidratio", OTEL_TRACES_SAMPLER_ARG="0.5"):
+        for _ in range(200):
+            with traces.span("root", root=True), traces.span("below"):
+                pass
+    assert 60 < len(told.named("root")) < 140, "of 10^8 runs one is outside"
+    assert len(told.named("root")) == len(told.named("below"))
+    assert all(int(span.trace[16:], 16) < 2**63 for span in told.spans), "as others decide who see the same ids"
+
+
 def test_a_traceparent_goes_out_only_if_the_operator_wants_that(told: Collector) -> None:
     with telling(told), traces.span("call", root=True):
         assert traces.outgoing() == {}

@@ -113,6 +113,7 @@ def _queued(tx: PlatformTx, count: int) -> list[Any]:
 
 
 def _loops() -> Iterator[tuple[str, Act]]:
+    yield "relay: take_lone", partial(publishing.take_lone, queues=QUEUES)
     yield "relay: room", partial(publishing.room, queues=QUEUES, window=1000)
     yield "relay: due", partial(runnable.make_due_queued, limit=1000)
     yield "relay: seconds_to_next", runnable.seconds_to_next
