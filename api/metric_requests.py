@@ -26,8 +26,8 @@ class Counted:
     def answered(self, message: Message) -> None:
         """The answer begins with this message, http.response.start."""
         self.status = str(message["status"])
-        headers = {bytes(name).lower(): bytes(value) for name, value in message.get("headers", ())}
-        if headers.get(b"content-type", b"").startswith(_STREAM):
+        headers = message.get("headers", ())
+        if any(name.lower() == b"content-type" and value.startswith(_STREAM) for name, value in headers):
             self.is_stream = True
             EVENT_STREAMS.add()
 

@@ -11,16 +11,17 @@ from storage.errors import DatabaseUnavailable
 STOP_SECONDS = 0.25  # how soon it notices that it is to stop
 
 
-def wait(connection: "psycopg.Connection[Any]", seconds: float, stop: threading.Event) -> None:
+def wait(connection: "psycopg.Connection[Any]", seconds: float, stop: threading.Event) -> bool:
     """Return when something was announced, the time is over, or we are to stop; further announcements are coalesced.
 
-    Raises DatabaseUnavailable.
+    Says whether something was announced. Raises DatabaseUnavailable.
     """
     deadline = time.monotonic() + seconds
     try:
         while not stop.is_set() and (left := deadline - time.monotonic()) > 0:
             if list(connection.notifies(timeout=min(left, STOP_SECONDS), stop_after=1)):
                 list(connection.notifies(timeout=0))
-                return
+                return True
     except psycopg.OperationalError as exc:
         raise DatabaseUnavailable(str(exc).strip()) from exc
+    return False

@@ -32,7 +32,7 @@ POLL_SECONDS = 1.0  # how often it looks without being woken
 FULL_POLL_SECONDS = 0.1  # and while a queue's window is full
 ENOUGH = 16  # small steps that are sent and not taken, of a queue: then others gather
 GATHER_SECONDS = 0.2  # for so long at most
-HELD_SECONDS = 0.01  # meanwhile the relay does not look at what is announced
+HELD_SECONDS = 0.01  # meanwhile, and after having been woken for nothing, the relay does not look at what is announced
 QUIET_SECONDS = 0.01  # after which what arrives is taken to be alone
 CHECK_SECONDS = 1.0  # how often it looks for hints that were lost
 LOST_AFTER_SECONDS = 4.0  # a hint this old, not taken, while the queue is empty, is taken for lost
@@ -46,10 +46,10 @@ def relay(database: Database, stop: threading.Event) -> None:
         with database.listen(READY_CHANNEL) as connection:
             find_lost(database, hints)  # first: to a broker that has forgotten everything is sent again
             checked = ended = time.monotonic()
+            is_woken = False
             while not stop.is_set():
                 began = time.monotonic()
-                if began - ended > QUIET_SECONDS:
-                    publish_lone(database, hints)
+                sent = publish_lone(database, hints) if began - ended > QUIET_SECONDS else 0
                 published = publish(database, hints)
                 ended = time.monotonic()
                 RELAY_SECONDS.observe(time.monotonic() - began)
@@ -58,10 +58,9 @@ def relay(database: Database, stop: threading.Event) -> None:
                     checked = time.monotonic()
                     if found:
                         continue
-                if published.is_held:
+                if published.is_held or (is_woken and not sent + published.sent):  # such as of a queue that is paused
                     stop.wait(HELD_SECONDS)  # whatever is announced meanwhile
-                else:
-                    wait(connection, _pause(database, is_full=published.is_full), stop)
+                is_woken = not published.is_held and wait(connection, _pause(database, is_full=published.is_full), stop)
     finally:
         hints.close()
 
