@@ -18,7 +18,7 @@ from storage import publishing, runnable, workers
 from storage.database import Database, PlatformTx
 from storage.events import READY_CHANNEL
 from storage.publishing import Runnable
-from storage.telemetry import trace_rows
+from storage.telemetry import trace_rows, traces
 from storage.telemetry.metrics import RELAY_SECONDS, RELAY_SENT
 from tasks.names import Priority
 
@@ -95,7 +95,7 @@ def publish_lone(database: Database, hints: Hints) -> int:
     """
     try:
         with database.platform() as tx:
-            steps = publishing.take_lone(tx, hints.queues)
+            steps = publishing.take_lone(tx, hints.queues, traced=traces.is_on())
             _send(tx, hints, steps, slots=0)
     except BrokerUnavailable:
         return 0
@@ -184,7 +184,7 @@ def _publish_queue(database: Database, hints: Hints, queue: str, room: int, slot
 
 
 def _publish_batch(tx: PlatformTx, hints: Hints, queue: str, size: int, slots: int) -> int:
-    steps = publishing.take_to_publish(tx, queue, limit=size)
+    steps = publishing.take_to_publish(tx, queue, limit=size, traced=traces.is_on())
     _send(tx, hints, steps, slots)
     return len(steps)
 

@@ -10,7 +10,10 @@ from storage.model import JobId, StepId, TenantId
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Runnable:
-    """A step that may run now, as the relay needs it to send the hint; `losses` of workers it has had."""
+    """A step that may run now, as the relay needs it to send the hint; `losses` of workers it has had.
+
+    `trace` is its job's traceparent, where that is sampled and was asked for.
+    """
 
     tenant_id: TenantId
     job_id: JobId
@@ -19,6 +22,7 @@ class Runnable:
     queue: str
     priority: int
     losses: int = 0
+    trace: str | None = None
 
 
 # Each queue of the broker holds at most `window` hints at a time: the rest waits here, where priority decides, where a
@@ -42,20 +46,28 @@ FROM unnest(%(queues)s::text[]) AS asked (queue) CROSS JOIN LATERAL (
 WHERE NOT EXISTS (SELECT FROM queues WHERE name = asked.queue AND paused_at IS NOT NULL)
 """
 
+# A sampled traceparent's last digit is odd.
+_SENT = """
+RETURNING tenant_id, job_id, id, kind, queue, priority, losses, run_at, set_config('synchronous_commit', 'off', true),
+  CASE WHEN %(traced)s THEN (
+    SELECT trace FROM jobs WHERE jobs.tenant_id = steps.tenant_id AND jobs.id = steps.job_id AND trace ~ '[13579bdf]$'
+  ) END AS trace
+"""
+
 # SKIP LOCKED: any number of relays take different steps. The rows stay locked until the hints are out and the
 # transaction commits; a crash in between sends a second hint, never none. A crash of the database that loses the marks
 # costs a second hint as well, so the commit need not wait for the disk.
-_PUBLISH = """
+_PUBLISH = f"""
 UPDATE steps SET published_at = now()
 WHERE (tenant_id, id) IN (
   SELECT tenant_id, id FROM steps WHERE state = 'queued' AND published_at IS NULL AND queue = %(queue)s
   ORDER BY priority, run_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
 )
-RETURNING tenant_id, job_id, id, kind, queue, priority, losses, run_at, set_config('synchronous_commit', 'off', true)
-"""
+{_SENT}
+"""  # noqa: S608 - a constant
 
 # What arrives where nothing waits goes at once, before anybody asks for the rooms: see take_lone.
-_PUBLISH_LONE = """
+_PUBLISH_LONE = f"""
 UPDATE steps SET published_at = now()
 WHERE (tenant_id, id) IN (
   SELECT lone.tenant_id, lone.id
@@ -72,8 +84,8 @@ WHERE (tenant_id, id) IN (
       SELECT FROM steps WHERE state = 'queued' AND published_at IS NOT NULL AND steps.queue = asked.queue
     )
 )
-RETURNING tenant_id, job_id, id, kind, queue, priority, losses, run_at, set_config('synchronous_commit', 'off', true)
-"""
+{_SENT}
+"""  # noqa: S608 - a constant
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -98,14 +110,14 @@ def room(tx: PlatformTx, queues: Sequence[str], *, window: int, many: int = 1) -
     }
 
 
-def take_to_publish(tx: PlatformTx, queue: str, *, limit: int) -> list[Runnable]:
+def take_to_publish(tx: PlatformTx, queue: str, *, limit: int, traced: bool = False) -> list[Runnable]:
     """Mark queued steps as sent and return them, most urgent first; send the hints before the commit."""
-    return _runnable(tx.sql(_PUBLISH, queue=queue, limit=limit))
+    return _runnable(tx.sql(_PUBLISH, queue=queue, limit=limit, traced=traced))
 
 
-def take_lone(tx: PlatformTx, queues: Sequence[str]) -> list[Runnable]:
+def take_lone(tx: PlatformTx, queues: Sequence[str], *, traced: bool = False) -> list[Runnable]:
     """As `take_to_publish`, of each of the queues that is not paused and in which just one step is queued: that one."""
-    return _runnable(tx.sql(_PUBLISH_LONE, queues=list(queues)))
+    return _runnable(tx.sql(_PUBLISH_LONE, queues=list(queues), traced=traced))
 
 
 def _runnable(found: Iterable[Any]) -> list[Runnable]:
@@ -119,6 +131,7 @@ def _runnable(found: Iterable[Any]) -> list[Runnable]:
             queue=row.queue,
             priority=row.priority,
             losses=row.losses,
+            trace=row.trace,
         )
         for row in rows
     ]
