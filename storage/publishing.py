@@ -66,7 +66,8 @@ WHERE (tenant_id, id) IN (
 {_SENT}
 """  # noqa: S608 - a constant
 
-# What arrives where nothing waits goes at once, before anybody asks for the rooms: see take_lone.
+# What arrives where nothing waits goes at once, before anybody asks for the rooms: see take_lone. Counts with a limit,
+# and no NOT EXISTS: for that the planner would gather all that waits in a deep queue.
 _PUBLISH_LONE = f"""
 UPDATE steps SET published_at = now()
 WHERE (tenant_id, id) IN (
@@ -77,12 +78,16 @@ WHERE (tenant_id, id) IN (
     ORDER BY priority, run_at LIMIT 1 FOR UPDATE SKIP LOCKED
   ) AS lone
   WHERE NOT EXISTS (SELECT FROM queues WHERE name = asked.queue AND paused_at IS NOT NULL)
-    AND NOT EXISTS (
-      SELECT FROM steps WHERE state = 'queued' AND published_at IS NULL AND steps.queue = asked.queue AND id <> lone.id
-    )
-    AND NOT EXISTS (
-      SELECT FROM steps WHERE state = 'queued' AND published_at IS NOT NULL AND steps.queue = asked.queue
-    )
+    AND (
+      SELECT count(*) FROM (
+        SELECT FROM steps WHERE state = 'queued' AND published_at IS NULL AND steps.queue = asked.queue LIMIT 2
+      ) AS unsent
+    ) = 1
+    AND (
+      SELECT count(*) FROM (
+        SELECT FROM steps WHERE state = 'queued' AND published_at IS NOT NULL AND steps.queue = asked.queue LIMIT 1
+      ) AS sent
+    ) = 0
 )
 {_SENT}
 """  # noqa: S608 - a constant
