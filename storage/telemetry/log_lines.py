@@ -9,7 +9,6 @@ from functools import lru_cache
 from logging import Formatter, LogRecord
 from typing import Any
 
-from pydantic_core import to_json
 from structlog.contextvars import get_contextvars
 from structlog.dev import ConsoleRenderer
 from structlog.stdlib import ProcessorFormatter
@@ -96,11 +95,7 @@ class _JsonLines(Formatter):
         self._encode = json.JSONEncoder(ensure_ascii=False, default=str).encode
 
     def format(self, record: LogRecord) -> str:
-        document = as_document(line_of(record), self._process)
-        try:
-            return to_json(document, inf_nan_mode="constants").decode()
-        except ValueError:  # a text that UTF-8 does not know, or a value of a type that JSON does not
-            return self._encode(document)
+        return self._encode(as_document(line_of(record), self._process))
 
 
 @dataclass(kw_only=True, slots=True)
