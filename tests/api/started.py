@@ -183,7 +183,7 @@ class CutWire:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        gc.collect(1)  # what was accepted in this very moment closes itself, while there is a loop to do it on
+        gc.collect()  # what was accepted in this very moment closes itself, while there is a loop to do it on
         await asyncio.sleep(0)
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -42,6 +42,10 @@ class Stream:
             fields[name] = value.removeprefix(" ")
         raise StopIteration
 
+    def event(self) -> Told:
+        """The next event, whatever signs of life come before it."""
+        return next(told for told in self if told.id)
+
     def types(self) -> list[str]:
         """The types of all events until the stream ends, without signs of life."""
         return [told.type for told in self if told.id]

@@ -33,11 +33,11 @@ def test_a_watcher_sees_every_event_in_order_as_it_happens_and_the_stream_ends_w
     with watching(api.acme, job.id) as stream:
         assert stream.answer.headers["content-type"].startswith("text/event-stream")
         assert stream.answer.headers["cache-control"] == "no-store"
-        assert next(stream).type == "job.queued"
+        assert stream.event().type == "job.queued"
         claim = start(api, job)
-        assert [next(stream).type, next(stream).type] == ["job.running", "step.running"]
+        assert [stream.event().type, stream.event().type] == ["job.running", "step.running"]
         report(api, claim, 0.5)
-        progress = next(stream)
+        progress = stream.event()
         assert (progress.id, progress.type) == ("4", "step.progress")
         assert progress.data["data"] == {"step": "say", "progress": 0.5}
         assert (progress.data["seq"], progress.data["job"]) == (4, job.id)
@@ -137,7 +137,7 @@ def test_many_watchers_of_one_job_all_see_all_and_are_forgotten_when_they_leave(
 def test_watchers_that_go_away_in_silence_are_forgotten(api: Api, job: Job) -> None:
     with contextlib.ExitStack() as open_streams:
         streams = [open_streams.enter_context(watching(api.acme, job.id)) for _ in range(5)]
-        assert [next(stream).type for stream in streams] == ["job.queued"] * 5
+        assert [stream.event().type for stream in streams] == ["job.queued"] * 5
         eventually(lambda: waiters(api, job) == 5, "all wait")
     eventually(lambda: waiters(api, job) == 0, "all are forgotten")
 
@@ -164,7 +164,7 @@ def test_twenty_idle_watchers_cost_the_database_nothing(database: Database, data
         job = put_in(database, api.acme.tenant)
         streams = [open_streams.enter_context(watching(api.acme, job.id)) for _ in range(20)]
         for stream in streams:
-            assert next(stream).type == "job.queued"
+            assert stream.event().type == "job.queued"
         eventually(lambda: waiters(api, job) == 20, "all wait")
         with statements(api) as asked:
             for stream in streams:  # ten signs of life each: a second and more
@@ -173,7 +173,7 @@ def test_twenty_idle_watchers_cost_the_database_nothing(database: Database, data
         with statements(api) as asked:
             start(api, job)
             for stream in streams:
-                assert next(told for told in stream if told.id).type == "job.running"
+                assert stream.event().type == "job.running"
         assert 1 <= len(asked) <= 20
 
 
@@ -191,7 +191,7 @@ def test_a_stream_outlives_the_loss_of_the_connection_that_listens(own_api: Api)
     api = own_api
     job = put_in(api.database, api.acme.tenant)
     with watching(api.acme, job.id) as stream:
-        next(stream)
+        stream.event()
         eventually(lambda: kill_listeners(api) == 1, "the hub listens and is cut off")
         succeed(api, start(api, job))  # while nobody listens
         assert stream.types() == WHOLE[1:]

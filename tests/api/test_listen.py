@@ -72,7 +72,7 @@ def test_who_comes_back_goes_on_after_the_last_message_it_saw(api: Api) -> None:
         unseen = [message(stream) for _ in range(2)]  # sent, and, let us say, lost on the way
     job_ids.append(ended(api))  # while nobody listens
     with listening(api.acme, after=first.id) as stream:
-        told = next(stream)
+        told = stream.event()
         assert (told.id, told.type, told.data) == (first.id, "ready", {"listener": listener})
         again = [message(stream) for _ in range(3)]
         job_ids.append(ended(api))
