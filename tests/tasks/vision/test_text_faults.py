@@ -109,13 +109,21 @@ def test_a_time_limit_in_the_midst_stays_itself_and_breaks_nothing(reader: Reade
     def limit(_signal: int, _frame: FrameType | None) -> None:
         raise SoftTimeLimitExceeded
 
+    def is_stopped() -> bool:
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+        try:
+            reader.read(pixels)
+        except SoftTimeLimitExceeded:
+            return True
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+        return False
+
     before = signal.signal(signal.SIGALRM, limit)
     try:
-        signal.setitimer(signal.ITIMER_REAL, seconds)
-        with pytest.raises(SoftTimeLimitExceeded):
-            reader.read(pixels)
+        # Python swallows what a signal's function raises while a finalizer runs: then the hard limit is what stops it.
+        assert is_stopped() or is_stopped()
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
 
     assert reader.read(pixels) == expected
