@@ -109,7 +109,6 @@ def create_app(settings: ApiSettings, telemetry: Telemetry | None = None) -> Fas
         lifespan=partial(_running, settings=settings, telemetry=telemetry),
         docs_url=None,
         redoc_url=None,
-        strict_content_type=False,
         redirect_slashes=False,
     )
     for noun in NOUNS:

@@ -31,8 +31,8 @@ class Admission(SecurityBase, Generic[T]):
     """What a route depends on for its caller: `admit` says who it is, given the scopes that the route asks for.
 
     One dependency, which reads of the request what it needs: each that FastAPI solves takes 30 us of every request.
-    In the document it is the scheme `key`; what FastAPI cannot know, api.openapi adds: sign-ins, and the parameter
-    `tenant` where one may act for another (`acts`).
+    In the document it is the scheme `key`; what FastAPI cannot know, api.caller_openapi adds: sign-ins, and the
+    parameter `tenant` where one may act for another (`acts`).
     """
 
     def __init__(self, admit: Callable[[Request, frozenset[str]], Awaitable[T]], *, acts: bool = False) -> None:
@@ -87,9 +87,9 @@ async def whoever(request: Request, scopes: frozenset[str]) -> Principal:
     tenant = request.query_params.get("tenant")
     if tenant is None:
         return await principal(request, scopes)
+    caller, service = await identified(request), service_at(request)
     if len(tenant) > MAX_TENANT_NAME:
         raise invalid_parameter({"/query/tenant": f"a tenant's name has at most {MAX_TENANT_NAME} characters"})
-    caller, service = await identified(request), service_at(request)
     needed = sorted({_ACTING[scope] for scope in scopes} - caller.scopes)
     if needed:
         raise Refused(403, "scope_missing", f"to act for a tenant this API key lacks the scope {', '.join(needed)}")

@@ -69,6 +69,8 @@ REQUESTS: dict[str, Asked] = {
     "limit 101": asked("GET /v1/jobs?limit=101", 422, "invalid_parameter", "/query/limit"),
     "limit in words": asked("GET /v1/jobs?limit=ten", 422, "invalid_parameter", "/query/limit"),
     "limit of 5,000 digits": asked(f"GET /v1/jobs?limit={'1' * 5_000}", 422, "invalid_parameter", "/query/limit"),
+    "tenant of 201 characters": asked(f"GET /v1/jobs?tenant={'a' * 201}", 422, "invalid_parameter", "/query/tenant"),
+    "and no key": asked(f"GET /v1/jobs?tenant={'a' * 201}", 401, "key_missing", Authorization=""),
     "unknown state": asked("GET /v1/jobs?state=done", 422, "invalid_parameter", "/query/state"),
     "cursor that is none": asked("GET /v1/jobs?cursor=abc", 422, "cursor_invalid"),
     "cursor with NUL": asked("GET /v1/jobs?cursor=job_%00", 422, "cursor_invalid"),

@@ -1,5 +1,9 @@
 """What is alone in its queue is sent before the relay asks for anything else."""
 
+import threading
+import time
+from typing import Any
+
 import pytest
 import redis
 
@@ -8,11 +12,13 @@ from scheduler.errors import BrokerUnavailable
 from scheduler.hints import Hints
 from storage import queues
 from storage.database import Database
+from storage.events import READY_CHANNEL
 from storage.model import TenantId
 from tests.documents import ECHO, put_in, taken
 from tests.scheduler.sent import broker as broker
 from tests.scheduler.sent import hints as hints
 from tests.scheduler.sent import steps_in
+from tests.waiting import until
 
 CALL = {"steps": {"call": {"kind": "http.call", "url": "http://127.0.0.1/"}}}
 
@@ -63,3 +69,33 @@ def test_without_the_broker_it_stays_as_it_was(
         patched.setattr(hints, "send_all", away)
         assert relaying.publish_lone(database, hints) == 0
     assert relaying.publish_lone(database, hints) == 1
+
+
+def test_a_relay_that_is_woken_for_nothing_lets_further_announcements_come(
+    database: Database, tenant: TenantId, broker: "redis.Redis", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with database.platform() as tx:
+        queues.pause(tx, "default")
+    passes: list[float] = []
+    publish = relaying.publish
+
+    def counted(*given: Any) -> relaying.Published:
+        passes.append(time.monotonic())
+        return publish(*given)
+
+    monkeypatch.setattr(relaying, "publish", counted)
+    stop = threading.Event()
+    thread = threading.Thread(target=relaying.relay, args=(database, stop))
+    thread.start()
+    try:
+        until(lambda: passes)
+        began, before = time.monotonic(), len(passes)
+        for _ in range(200):
+            with database.platform_read() as tx:
+                tx.sql("SELECT pg_notify(%(channel)s, '')", channel=READY_CHANNEL)
+        until(lambda: len(passes) > before)
+        most = (time.monotonic() - began) / relaying.HELD_SECONDS + 3
+        assert len(passes) - before <= most
+    finally:
+        stop.set()
+        thread.join(10)
