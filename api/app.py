@@ -8,6 +8,7 @@ from anyio import CapacityLimiter, to_thread
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
+from fastapi.telemetry import TelemetryConfig
 from fastapi_offline import FastAPIOffline
 
 from api import (
@@ -74,6 +75,9 @@ even if a worker, the broker or this process dies on the way.
 Errors are `application/problem+json` with a stable `code`, and `errors` that point at each flaw.
 """
 
+# What there is to tell of a request is told by api.watching: FastAPI would tell it a second time, with what was sent.
+UNTOLD: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}
+
 # In this order requests are matched: `flow` stands before `queues`, of which none is named so.
 NOUNS = (
     *(  # what is asked most often comes first: a request is compared with one after another
@@ -110,6 +114,7 @@ def create_app(settings: ApiSettings, telemetry: Telemetry | None = None) -> Fas
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        telemetry=UNTOLD,
     )
     for noun in NOUNS:
         # As they are: FastAPI's `include_router` makes each route anew, and looks for it twice in each request.

@@ -24,6 +24,7 @@ OPERATE_READ = "operate:read"
 
 T = TypeVar("T")
 _CHALLENGE = {"WWW-Authenticate": 'Bearer realm="millrace"'}
+_WRITING = frozenset({"jobs:write"})
 _ACTING = {"jobs:read": OPERATE_READ, "jobs:write": OPERATE}  # what one needs to do the same for another tenant
 
 
@@ -100,6 +101,11 @@ async def whoever(request: Request, scopes: frozenset[str]) -> Principal:
     return dataclasses.replace(caller, tenant_id=found, acting=acting)
 
 
+async def writer(request: Request) -> Principal:
+    """Who `Writer` stands for, where it is not FastAPI that asks."""
+    return await whoever(request, _WRITING)
+
+
 def may_operate(caller: Principal) -> bool:
     """Whether the caller may do what concerns all tenants."""
     return OPERATE in caller.scopes
@@ -160,7 +166,7 @@ def _tenant(service: Service, name: str) -> TenantId | None:
 
 _whoever, _themselves, _principal = Admission(whoever, acts=True), Admission(themselves), Admission(principal)
 Reader = Annotated[Principal, Security(_whoever, scopes=["jobs:read"])]
-Writer = Annotated[Principal, Security(_whoever, scopes=["jobs:write"])]
+Writer = Annotated[Principal, Security(_whoever, scopes=list(_WRITING))]
 OwnReader = Annotated[Principal, Security(_themselves, scopes=["jobs:read"])]
 OwnWriter = Annotated[Principal, Security(_themselves, scopes=["jobs:write"])]
 Identified = Annotated[Principal, Security(_principal)]

@@ -22,12 +22,13 @@ from storage.model import Json, TenantId
 LOCK_SECONDS = 15.0  # how long a request that died holds its key; one that lives renews it
 log = logging.getLogger(__name__)
 
+KEY_HEADER = "Idempotency-Key"
 _ALLOWED = re.compile(r"[!-~]{1,255}")  # what can be seen of ASCII
 
 KeyHeader = Annotated[
     str | None,
     Header(
-        alias="Idempotency-Key",
+        alias=KEY_HEADER,
         description="1 to 255 visible ASCII characters, your own: sent again with the same payload within 24 hours, "
         "the request gets the same answer and does nothing twice.",
         json_schema_extra={"pattern": f"^{_ALLOWED.pattern}$"},

@@ -1,16 +1,18 @@
 """`/v1/jobs`: submit, read, wait, list."""
 
 import asyncio
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import Response
+from fastapi.routing import APIRoute
 from pydantic import AwareDatetime
 
 from api import idempotent, openapi
 from api.acceptance import Answer, accept, replayed
-from api.auth import Reader, Writer, may_watch
+from api.auth import Reader, Writer, may_watch, writer
 from api.batch_openapi import BATCH_ID_PATTERN
 from api.errors import Refused, not_found
 from api.idempotent import KeyHeader
@@ -28,14 +30,6 @@ MAX_WAIT_SECONDS = 60
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
 
-@router.post(
-    "",
-    summary="Submit a job",
-    status_code=202,
-    response_model=JobDocument,
-    responses=openapi.problems(400, 401, 403, 408, 409, 413, 415, 422, 503) | openapi.ACCEPTED,
-    openapi_extra=openapi.submission(),
-)
 async def create(request: Request, caller: Writer, idempotency_key: KeyHeader = None) -> Response:
     """Submit a job: a file with what to do with it, or a document alone for kinds that need no file.
 
@@ -48,6 +42,29 @@ async def create(request: Request, caller: Writer, idempotency_key: KeyHeader = 
     if key and held is None:
         return await _replayed(request, service, caller.tenant_id, key)
     return _accepted(await accept(request, service, caller, held))
+
+
+class _Hot(APIRoute):
+    """The route of `create`, whose arguments are read by hand: to solve them takes FastAPI a sixth of its time."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        async def handle(request: Request) -> Response:
+            return await create(request, await writer(request), request.headers.get(idempotent.KEY_HEADER))
+
+        return handle
+
+
+router.add_api_route(
+    "",
+    create,
+    methods=["POST"],
+    summary="Submit a job",
+    status_code=202,
+    response_model=JobDocument,
+    responses=openapi.problems(400, 401, 403, 408, 409, 413, 415, 422, 503) | openapi.ACCEPTED,
+    openapi_extra=openapi.submission(),
+    route_class_override=_Hot,
+)
 
 
 @router.get("", summary="List jobs", response_model=JobPage, responses=openapi.problems(401, 403, 422, 503))

@@ -1,6 +1,6 @@
 """How the steps of a job stand on each other: no circles, one file for each, what one is to be told. Pure."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 from graphlib import CycleError, TopologicalSorter
 
@@ -16,9 +16,14 @@ def related(specs: Sequence[StepSpec], at: str, flaws: list[Flaw]) -> list[StepS
     `at` is the pointer of their object.
     """
     makers = {spec.name for spec in specs if spec.kind.makes(spec.checked)}
-    linked = [replace(spec, file_from=next((name for name in spec.use if name in makers), None)) for spec in specs]
+    linked = [_linked(spec, makers) for spec in specs]
     flaws += _all_flaws(linked, at)
     return linked
+
+
+def _linked(spec: StepSpec, makers: Set[str]) -> StepSpec:
+    file_from = next((name for name in spec.use if name in makers), None)
+    return spec if file_from == spec.file_from else replace(spec, file_from=file_from)
 
 
 def _all_flaws(specs: Sequence[StepSpec], at: str) -> list[Flaw]:

@@ -107,8 +107,7 @@ def _uncarriable(document: Any) -> Iterator[Flaw]:
 
 
 def _text_flaw(text: str) -> str:
-    if "\x00" in text:
-        return "holds the character NUL, which cannot be stored"
-    if any("\ud800" <= character <= "\udfff" for character in text):
-        return "holds half of a surrogate pair"
-    return ""
+    found = _UNSTORABLE.search(text)
+    if found is None:
+        return ""
+    return "holds the character NUL, which cannot be stored" if found[0] == "\x00" else "holds half of a surrogate pair"
