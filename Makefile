@@ -9,7 +9,7 @@ AXE := tests/page/node_modules/.package-lock.json
 COMPILE := $(BIN)/python -m compileall -q -j 0 -x '/(fontTools|kubernetes|matplotlib|mypy|numba|pip|pygments)/' $(VENV)/lib >/dev/null || true
 
 SHARP := tests/bench/images/node_modules/.package-lock.json
-.PHONY: help demo up down test check pytest bench bench-profile bench-images soak lock proto clean
+.PHONY: help demo up down test check pytest bench bench-profile bench-images soak flood lock proto clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -48,6 +48,9 @@ bench-images: $(VENV)/.installed-dev $(SHARP) ## measure pictures beside sharp, 
 
 soak: $(VENV)/.installed-dev ## break everything at random under load for MINUTES (15), with SEED, on BROKER (redis, rabbitmq)
 	$(BIN)/python -m tests.faults.soak --minutes $(or $(MINUTES),15) --broker $(or $(BROKER),redis) $(if $(SEED),--seed $(SEED))
+
+flood: $(VENV)/.installed-dev ## queue JOBS (20000) and kill KILLS (120) processes while they are worked on, with SEED, on BROKER
+	$(BIN)/python -m tests.faults.flood --jobs $(or $(JOBS),20000) --kills $(or $(KILLS),120) --broker $(or $(BROKER),redis) $(if $(SEED),--seed $(SEED))
 
 lock: $(VENV)/.installed-dev ## renew the pinned versions and hashes
 	$(BIN)/uv pip compile --group installer $(LOCK) -o deploy/installer.txt

@@ -68,6 +68,24 @@ class Table:
         """Whether nothing was lost and nothing was done twice."""
         return not (self.lost or self.doubled or self.missing)
 
+    def told(self) -> list[str]:
+        """Each number in a line of its own, and then whatever is not right."""
+        rows = {
+            "accepted": self.accepted,
+            "succeeded": self.succeeded,
+            "failed by plan (poison), or lost at each try": self.failed,
+            "canceled by plan": self.canceled,
+            "lost": len(self.lost),
+            "effects missing": len(self.missing),
+            "doubled": len(self.doubled),
+            "requests repeated with their key": self.repeated,
+        }
+        return [
+            *(f"{name:<46}{value:>8}" for name, value in rows.items()),
+            f"{'longest from acceptance to end, seconds':<46}{self.longest_seconds:>8.1f}",
+            *(f"NOT RIGHT: {what}" for what in (*self.lost, *self.missing, *self.doubled)),
+        ]
+
 
 def photo() -> bytes:
     """A photograph that nobody has sent before, by what stands behind its end: its pictures have to be made."""

@@ -97,33 +97,20 @@ def _cancel(http: httpx2.Client, job: str) -> str:
 def _print(running: Stack, faults: Counter[str], sent: Load, canceled: Load, table: Table) -> None:
     print("\nfaults")
     for name, times in sorted(faults.items()):
-        print(f"  {name:<40}{times:>8}")
+        print(f"  {name:<46}{times:>8}")
     print("\nanswers to submitting")
     for name, times in sorted(sent.statuses.items()):
-        print(f"  {name:<40}{times:>8}")
+        print(f"  {name:<46}{times:>8}")
     print("\njobs")
-    rows = {
-        "accepted": table.accepted,
-        "succeeded": table.succeeded,
-        "failed by plan (poison)": table.failed,
-        "canceled by plan": table.canceled,
-        "lost": len(table.lost),
-        "effects missing": len(table.missing),
-        "doubled": len(table.doubled),
-        "requests repeated with their key": table.repeated,
-        "attempts lost and made good": mishaps.lost_attempts(running),
-    }
-    for name, value in rows.items():
-        print(f"  {name:<40}{value:>8}")
-    print(f"  {'longest from acceptance to end, seconds':<40}{table.longest_seconds:>8.1f}")
-    print(f"  {'cancellations asked, answered':<40}{dict(canceled.statuses)}")
+    for line in table.told():
+        print(f"  {line}")
+    print(f"  {'attempts lost and made good':<46}{mishaps.lost_attempts(running):>8}")
+    print(f"  {'cancellations asked, answered':<46}{dict(canceled.statuses)}")
     print("\nslowest job, event by event")
     for line in mishaps.slowest(running):
         print(f"  {line}")
     for line in mishaps.unfinished(running):
         print(f"  UNFINISHED: {line}")
-    for what in (*table.lost, *table.missing, *table.doubled):
-        print(f"  NOT RIGHT: {what}")
     print(f"  (lease {LEASE_SECONDS} s)")
 
 

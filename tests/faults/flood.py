@@ -1,0 +1,99 @@
+"""`make flood`: many jobs queued at once, and processes killed at random while they are worked on.
+
+Exit status 0 when nothing was lost and nothing was done twice, 1 when not.
+"""
+
+import itertools
+import json
+import random
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from tests.faults import mishaps
+from tests.faults.load import Table, all_ended, chain, echo
+from tests.faults.stack import BROKERS, Stack, stack
+
+VICTIMS = ("child", "worker-default", "worker-calls", "scheduler", "api")
+CALL_EVERY = 4  # of so many jobs one calls the third party, which counts what it is sent
+STEP_SECONDS = 0.005
+BATCH = 10_000  # as many as one request may bring
+END_SECONDS = 600.0
+
+_OPEN = "SELECT count(*) FROM jobs WHERE finished_at IS NULL"
+
+
+@click.command()
+@click.option("--jobs", default=20_000, show_default=True, help="How many are queued before anything is killed.")
+@click.option("--kills", default=120, show_default=True, help="How many processes are killed, one after the other.")
+@click.option("--seed", default=None, type=int, help="Repeats the choice of an earlier run.")
+@click.option("--broker", default="redis", show_default=True, type=click.Choice(BROKERS))
+def flood(jobs: int, kills: int, seed: int | None, broker: str) -> None:
+    """Queue many jobs, kill what works on them again and again, and account for every one of them."""
+    seed = random.randrange(10**6) if seed is None else seed
+    print(f"flood: {jobs} jobs and {kills} kills on {broker}, seed {seed} (--seed {seed} repeats it)", flush=True)
+    with tempfile.TemporaryDirectory() as folder, stack(Path(folder), broker) as running:
+        queued = [job for batch in _batches(running, jobs) for job in batch]
+        print(f"{len(queued)} are queued; {_open(running)} of them have not ended", flush=True)
+        began = time.monotonic()
+        killed = _kill(running, random.Random(seed), kills)
+        print(f"{kills} kills in {time.monotonic() - began:.0f} s: {dict(killed)}", flush=True)
+        table = all_ended(running, queued, within=END_SECONDS)
+        _print(running, table)
+    sys.exit(0 if table.is_right and len(queued) == jobs else 1)
+
+
+def _batches(running: Stack, jobs: int) -> Iterator[list[str]]:
+    """Submit them, as many in a request as it may bring; their ids."""
+    for first in range(0, jobs, BATCH):
+        lines = [json.dumps(_document(running, number)) for number in range(first, min(first + BATCH, jobs))]
+        answer = running.http.post(
+            "/v1/batches", content="\n".join(lines), headers={"Content-Type": "application/x-ndjson"}
+        )
+        assert answer.status_code == 202, answer.text
+        yield [job for (job,) in running.rows("SELECT id FROM jobs WHERE batch_id = %s", answer.json()["id"])]
+
+
+def _document(running: Stack, number: int) -> dict[str, object]:
+    return chain(running, STEP_SECONDS) if number % CALL_EVERY == 0 else echo(STEP_SECONDS)
+
+
+def _kill(running: Stack, chance: random.Random, kills: int) -> Counter[str]:
+    """Kill so many processes, a moment apart; by what they were, and how many while jobs were open."""
+    killed: Counter[str] = Counter()
+    for number in itertools.count(1):
+        time.sleep(chance.uniform(0.1, 0.8))
+        victim = chance.choice(VICTIMS)
+        if victim != "child":
+            running.kill(victim)
+        elif not running.kill_child("worker-default"):
+            continue
+        still = _open(running)
+        killed[victim] += 1
+        killed["while jobs were open"] += still > 0
+        print(f"{sum(killed.values()) - killed['while jobs were open']:4} {victim}; {still} jobs are open", flush=True)
+        if sum(killed[name] for name in VICTIMS) == kills:
+            return killed
+        assert number < 10 * kills, "there is never a child to kill"
+    raise AssertionError
+
+
+def _open(running: Stack) -> int:
+    [(count,)] = running.rows(_OPEN)
+    return int(count)
+
+
+def _print(running: Stack, table: Table) -> None:
+    print("\njobs")
+    unfinished = [f"UNFINISHED: {line}" for line in mishaps.unfinished(running)]
+    for line in (*table.told(), f"{'attempts lost and made good':<46}{mishaps.lost_attempts(running):>8}", *unfinished):
+        print(f"  {line}")
+
+
+if __name__ == "__main__":
+    flood(prog_name="python -m tests.faults.flood")
