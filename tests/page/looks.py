@@ -15,6 +15,7 @@ AXE_OPTIONS: Mapping[str, Any] = {
     "dark": {"resultTypes": ["violations"], "runOnly": ["color-contrast"]},  # nothing else differs
 }
 WIDTH, HEIGHT, TALLEST = 1280, 860, 4000  # pixels
+PHONE = 390  # pixels, the width of a common one
 WAIT = 60_000  # milliseconds: what is there sooner is waited for no longer
 
 # Before anything of the page runs: what moves by itself is added up, and what the policy forbids is said aloud.
@@ -29,6 +30,15 @@ new PerformanceObserver((list) => {
 addEventListener("securitypolicyviolation", ({ violatedDirective, blockedURI }) =>
   console.error("policy: " + violatedDirective + " " + blockedURI));
 """
+
+OUTSIDE = """() => {
+  const cuts = (node) => /auto|scroll|hidden/.test(getComputedStyle(node).overflowX);
+  const scrolls = (node) => node && (cuts(node) || scrolls(node.parentElement));
+  const wide = [...document.querySelectorAll("body *")].filter(
+    (node) => node.getBoundingClientRect().right > innerWidth + 1 && !scrolls(node.parentElement));
+  if (document.documentElement.scrollWidth > innerWidth) wide.push(document.documentElement);
+  return wide.map((node) => `${node.tagName}.${node.className} ${Math.round(node.getBoundingClientRect().right)}`);
+}"""
 
 expect.set_options(timeout=WAIT)
 
@@ -119,6 +129,14 @@ class Look:
             broken = [_told(violation) for violation in found["violations"]]
             assert broken == [], f"in {theme}: {broken}"
         self.theme("light")
+
+    def narrow(self) -> list[str]:
+        """What of the view stands outside a phone's screen, where it cannot be scrolled to by itself."""
+        self.page.set_viewport_size({"width": PHONE, "height": HEIGHT})
+        self.page.evaluate(TWO_FRAMES)
+        outside = [str(one) for one in self.page.evaluate(OUTSIDE)]
+        self.page.set_viewport_size({"width": WIDTH, "height": HEIGHT})
+        return outside
 
     def shift(self) -> float:
         """How much has moved by itself since the page was loaded (Chromium's layout shift; 0 is still)."""

@@ -56,6 +56,7 @@ def test_photos_become_finished_variants_without_anything_moving(developer: Look
     assert developer.shift() == before, developer.shifted()
     developer.shot("new-job-sent")
     developer.axe()
+    assert developer.narrow() == []
     page.get_by_role("link", name="rocket.jpg").first.click()
     small = page.locator(".variant").filter(has_text="small")
     expect(small).to_contain_text(f"200 {TIMES} 133 · WEBP")
@@ -66,6 +67,7 @@ def test_photos_become_finished_variants_without_anything_moving(developer: Look
     assert saved.value.suggested_filename == "small.webp"
     developer.shot("job-variants")
     developer.axe()
+    assert developer.narrow() == []
 
 
 def test_steps_are_followed_by_events_as_they_run(developer: Look) -> None:
@@ -114,6 +116,7 @@ def test_what_was_found_is_drawn_on_the_picture_in_its_place(developer: Look, ph
     developer.shot("job-analysis")
     page.mouse.move(0, 0)  # what is not looked at is dim meanwhile
     developer.axe()
+    assert developer.narrow() == []
 
 
 def test_flaws_of_a_document_stand_at_their_lines_and_nothing_is_lost(developer: Look, photos: Path) -> None:
@@ -136,6 +139,7 @@ def test_flaws_of_a_document_stand_at_their_lines_and_nothing_is_lost(developer:
     expect(cards(page)).to_have_count(0)
     developer.shot("new-job-flaws")
     developer.axe()
+    assert developer.narrow() == []
     told.get_by_role("button", name="Line 8").click()
     expect(area).to_be_focused()
     area.fill(area.input_value().replace("widht", "width"))
@@ -244,6 +248,7 @@ def test_why_a_job_failed_is_said_on_its_page_where_it_can_run_again(developer: 
     expect(page.get_by_role("alert")).to_contain_text("step 'thumbs' failed")
     developer.shot("job-failed")
     developer.axe()
+    assert developer.narrow() == []
     page.get_by_role("button", name="Retry").click()
     step = page.get_by_role("table", name="Steps").get_by_role("row").nth(1).get_by_role("cell")
     expect(step.nth(3)).to_have_text("2")
@@ -252,6 +257,7 @@ def test_why_a_job_failed_is_said_on_its_page_where_it_can_run_again(developer: 
     dialog = page.get_by_role("dialog", name="Delete this job?")
     expect(dialog).to_be_visible()
     developer.axe()
+    assert developer.narrow() == []
     page.keyboard.press("Escape")
     expect(dialog).to_have_count(0)
     expect(page.get_by_role("button", name="Delete")).to_be_focused()

@@ -39,6 +39,7 @@ def test_every_view_is_accessible_and_stands_still(look: Look, places: list[str]
         look.open(place)
         expect(look.page.get_by_role("status", name="Loading")).to_have_count(0)
         look.axe()
+        assert look.narrow() == [], place
         if place.removeprefix("#/") in SHOT:
             look.shot(place.removeprefix("#/"))
         if place == "#/overview":  # its causes come and go

@@ -22,6 +22,7 @@ def test_a_wrong_key_is_refused_at_its_field(visitor: Look) -> None:
     expect(field).to_have_attribute("aria-invalid", "true")
     visitor.shot("sign-in-refused")
     visitor.axe()
+    assert visitor.narrow() == []
 
 
 def test_the_key_is_kept_nowhere_in_the_browser(developer: Look, developer_key: str) -> None:

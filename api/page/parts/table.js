@@ -32,7 +32,7 @@ export function Table({
   const picks = selected && { selected, onSelect, ids: rows.map(id) };
   const width = columns.length + (picks ? 1 : 0);
   return html`
-    <table class="table" aria-rowcount=${rows.length + 1} aria-label=${label}>
+    <div class="table-box"><table class="table" aria-rowcount=${rows.length + 1} aria-label=${label}>
       <${Columns} columns=${columns} picks=${picks} />
       <thead>
         <tr aria-rowindex="1">
@@ -49,7 +49,7 @@ export function Table({
         ${to < rows.length && html`<tr key=${`below ${to}`} class="space" aria-hidden="true"><td colspan=${width}
           style=${{ height: `${(rows.length - to) * ROW}px` }}></td></tr>`}
       </tbody>
-    </table>`;
+    </table></div>`;
 }
 
 function Columns({ columns, picks }) {
