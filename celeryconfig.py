@@ -21,7 +21,8 @@ broker_connection_max_retries = None  # for ever: a broker may be away for an ho
 broker_heartbeat = 6  # RabbitMQ only: a half-open connection is noticed within 15 s (Celery's default: 240 s)
 broker_transport_options = (
     {
-        "confirm_publish": True,  # without it a message that the server drops is lost without an error
+        # No "confirm_publish": the relay asks for it, see scheduler.hints. A worker sends nothing but events, some from
+        # threads of its pool, and each of these would read the answer that another one waits for.
         "read_timeout": 5,  # an answer that does not come on a half-open connection is not waited for for ever
         "write_timeout": 5,
     }

@@ -25,6 +25,10 @@ class Hints:
     def __init__(self, *, kinds: Mapping[str, Kind] = KINDS) -> None:
         self._app = Celery("millrace-relay", set_as_current=False)
         self._app.config_from_object("celeryconfig")
+        if str(self._app.conf.broker_url).startswith(("amqp", "pyamqp")):
+            # Without it RabbitMQ may drop a message, and nobody hears of it.
+            told = {**self._app.conf.broker_transport_options, "confirm_publish": True}
+            self._app.conf.broker_transport_options = told
         self.queues = sorted(self._app.amqp.queues)
         self._kinds = kinds
         self.grouping = {kind.queue.value for kind in kinds.values() if kind.group > 1}  # queues with small steps

@@ -41,6 +41,18 @@ def test_it_can_be_imported_without_an_environment(module: str) -> None:
     subprocess.run([sys.executable, "-c", f"import {module}"], env={"PATH": ""}, check=True)
 
 
+@pytest.mark.parametrize(
+    ("imports", "confirms"),
+    [("tasks.app import app", False), ("scheduler.hints import Hints; app = Hints()._app", True)],
+)
+def test_rabbitmq_confirms_hints_and_not_what_threads_of_a_worker_send(imports: str, confirms: bool) -> None:
+    """Of two threads that wait for an answer on one connection each may read the other's: the worker stands still."""
+    asked = f"from {imports}; print(bool(app.connection().transport_options.get('confirm_publish')))"
+    env = {"PATH": "", "CELERY_BROKER_URL": "amqp://127.0.0.1"}
+    said = subprocess.run([sys.executable, "-c", asked], env=env, check=True, capture_output=True, text=True)
+    assert said.stdout == f"{confirms}\n"
+
+
 def test_no_message_is_ever_sent_with_a_delay() -> None:
     """Delays live in run_at: nothing of ours may use Celery's countdown or eta."""
     root = Path(celeryconfig.__file__).parent

@@ -4,7 +4,6 @@ Exit status 0 when nothing was lost and nothing was done twice, 1 when not.
 """
 
 import itertools
-import json
 import random
 import sys
 import tempfile
@@ -16,7 +15,7 @@ from pathlib import Path
 import click
 
 from tests.faults import mishaps
-from tests.faults.load import Table, all_ended, chain, echo
+from tests.faults.load import Table, all_ended, batch, chain, echo
 from tests.faults.stack import BROKERS, Stack, stack
 
 VICTIMS = ("child", "worker-default", "worker-calls", "scheduler", "api")
@@ -51,12 +50,7 @@ def flood(jobs: int, kills: int, seed: int | None, broker: str) -> None:
 def _batches(running: Stack, jobs: int) -> Iterator[list[str]]:
     """Submit them, as many in a request as it may bring; their ids."""
     for first in range(0, jobs, BATCH):
-        lines = [json.dumps(_document(running, number)) for number in range(first, min(first + BATCH, jobs))]
-        answer = running.http.post(
-            "/v1/batches", content="\n".join(lines), headers={"Content-Type": "application/x-ndjson"}
-        )
-        assert answer.status_code == 202, answer.text
-        yield [job for (job,) in running.rows("SELECT id FROM jobs WHERE batch_id = %s", answer.json()["id"])]
+        yield batch(running, [_document(running, number) for number in range(first, min(first + BATCH, jobs))])
 
 
 def _document(running: Stack, number: int) -> dict[str, object]:
