@@ -12,14 +12,15 @@ from typing import Any, BinaryIO
 import click
 
 from api.cli import (
+    audit,
     batches,
     decisions,
     doctor,
     image_keys,
+    jobs,
     listen,
     logs,
     operating,
-    overview,
     pools,
     queues,
     results,
@@ -42,7 +43,6 @@ from api.client import Job, Millrace
 from api.client.sending import OnSent
 
 DEFAULT_TEMPLATE = "thumbnails"
-STATES = ("scheduled", "queued", "running", "succeeded", "failed", "canceled", "expired")
 DIR = click.Path(file_okay=False, path_type=Path)
 INTERRUPTED = 130  # as shells say of a program that Ctrl-C ended
 
@@ -153,52 +153,8 @@ def watch(run: Run, jobs: Sequence[str], as_json: bool) -> None:
     sys.exit(_conclude(run, entries, done))
 
 
-@cli.command()
-@click.option("--state", type=click.Choice(STATES), help="Only jobs in this state.")
-@click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="At most so many.")
-@click.option("--json", "as_json", is_flag=True, help="Print each job's document on a line of its own.")
-@click.pass_obj
-def jobs(run: Run, state: str | None, limit: int, as_json: bool) -> None:
-    """List your jobs, newest first.
-
-    \b
-    Example:
-      millrace jobs --state failed --limit 5
-    """
-    with run.client() as client:
-        found = client.jobs(state, limit)
-        if as_json:
-            for one in found:
-                click.echo(json.dumps(one.raw))
-            return
-        listed = list(found)
-    if listed:
-        overview.show_jobs(run.out, listed)
-    else:
-        click.echo(f"There are no jobs{f' in the state {state}' if state else ''}.", err=True)
-
-
-@cli.command()
-@click.argument("job_id", metavar="ID")
-@click.option("--json", "as_json", is_flag=True, help="Print the job's document.")
-@click.pass_obj
-def job(run: Run, job_id: str, as_json: bool) -> None:
-    """Show one job: its steps, what they made, and what went wrong.
-
-    \b
-    Example:
-      millrace job job_01k3x2v9r8e6t9c8m1n4p7q2sd
-    """
-    with run.client() as client:
-        found = client.job(job_id)
-    if as_json:
-        click.echo(json.dumps(found.raw))
-    else:
-        overview.show_job(run.out, found)
-
-
 _KEPT = (schedules, secrets, uploads, image_keys, templates, webhooks)
-for nouns in (batches, decisions, doctor, *_KEPT, listen, logs, operating, queues, pools, top, similar):
+for nouns in (jobs, audit, batches, decisions, doctor, *_KEPT, listen, logs, operating, queues, pools, top, similar):
     for command in nouns.COMMANDS:
         cli.add_command(command)
 

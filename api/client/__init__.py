@@ -1,6 +1,7 @@
 """The Python client of Millrace: `from api.client import Millrace`. HTTP only; nothing of the server is imported."""
 
 from api.client.answers import Attempt, Event, Failure, Fired, Input, Job, Output, Step, Timings
+from api.client.audit import Action, Audit
 from api.client.batches import Batch, Batches, LineError
 from api.client.failures import ApiError, ConnectionFailed, MillraceError, TimedOut
 from api.client.image_keys import ImageKey, ImageKeys
@@ -19,8 +20,10 @@ from api.client.webhooks import Delivery, Redelivered, Rotated, Webhook, Webhook
 from api.client.webhooks import Try as DeliveryTry
 
 __all__ = [
+    "Action",
     "ApiError",
     "Attempt",
+    "Audit",
     "Backfilled",
     "Batch",
     "Batches",

@@ -1,6 +1,6 @@
 """The API's documents as frozen dataclasses. Fields that we do not know are ignored; `raw` keeps the whole document."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeVar
@@ -12,6 +12,8 @@ ENDED = frozenset({"succeeded", "failed", "canceled", "expired"})
 
 Document = Mapping[str, Any]
 T = TypeVar("T")
+Paged = Callable[..., Iterator[Any]]
+"""How `Millrace` goes through the pages of a listing: (path, parameters, most in all, what reads a page)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

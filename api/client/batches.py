@@ -4,22 +4,20 @@ import json
 import re
 import secrets
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
 
 from api.client import answers
-from api.client.answers import Document, understood
+from api.client.answers import Document, Paged, understood
 from api.client.connection import Connection
 from api.client.failures import MillraceError, TimedOut
 
 _ASKABLE = re.compile(r"[A-Za-z0-9_]{1,100}")
 _LINES = {"Content-Type": "application/x-ndjson"}
 _WAIT_SECONDS = 30.0
-
-Paged = Callable[..., Iterator[Any]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

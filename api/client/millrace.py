@@ -17,6 +17,7 @@ from urllib.parse import quote
 from api.client import access, answers, downloads, job_logs, numbers, operating, paths, standing
 from api.client import similar as likenesses
 from api.client.answers import Event, Job, Output
+from api.client.audit import Audit
 from api.client.batches import Batches
 from api.client.connection import Connection
 from api.client.failures import TimedOut
@@ -63,6 +64,8 @@ class Millrace:
         """Many jobs at once: `millrace.batches.submit([{…}, {…}]).id`, then `millrace.batches.wait(id)`."""
         self.webhooks = Webhooks(self._connection, self._paged)
         """Who is told of what happens: `millrace.webhooks.create("https://…").secret`."""
+        self.audit = Audit(self._paged)
+        """Who changed what: `millrace.audit.all("job.cancel", limit=20)`."""
 
     def __enter__(self) -> "Millrace":
         return self
@@ -127,8 +130,7 @@ class Millrace:
 
     def jobs(self, state: str | None = None, limit: int | None = None) -> Iterator[Job]:
         """Your jobs, newest first, without their steps; only those in `state`, at most `limit`, default all."""
-        params = {} if state is None else {"state": state}
-        yield from self._paged("/v1/jobs", params, limit, answers.page)
+        yield from self._paged("/v1/jobs", {} if state is None else {"state": state}, limit, answers.page)
 
     def events(self, job_id: str, *, after: int = 0) -> Iterator[Event]:
         """What happens to the job, from the event after number `after` to the job's end, as it happens.

@@ -3,12 +3,12 @@
 import json
 import re
 import secrets
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
-from api.client.answers import Document, time, understood
+from api.client.answers import Document, Paged, time, understood
 from api.client.connection import Connection
 from api.client.failures import MillraceError
 
@@ -18,7 +18,6 @@ _ASKABLE = re.compile(r"[A-Za-z0-9_]{1,100}")
 
 Overlap = Literal["skip", "buffer_one", "buffer_all", "cancel_running", "allow"]
 OVERLAPS: tuple[Overlap, ...] = ("skip", "buffer_one", "buffer_all", "cancel_running", "allow")
-Paged = Callable[..., Iterator[Any]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -2,18 +2,16 @@
 
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from api.client.answers import Document, understood
+from api.client.answers import Document, Paged, understood
 from api.client.connection import Connection
 from api.client.failures import MillraceError
 
 _ASKABLE = re.compile(r"[A-Za-z0-9_]{1,100}")
-
-Paged = Callable[..., Iterator[Any]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -3,21 +3,19 @@
 import contextlib
 import re
 import secrets
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from api.client import downloads
-from api.client.answers import Document, time, understood
+from api.client.answers import Document, Paged, time, understood
 from api.client.connection import Connection
 from api.client.failures import MillraceError
 from api.client.sending import Body, OnSent
 
 _ASKABLE = re.compile(r"[A-Za-z0-9_]{1,100}")
-
-Paged = Callable[..., Iterator[Any]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

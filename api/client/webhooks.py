@@ -3,12 +3,12 @@
 import json
 import re
 import secrets
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
-from api.client.answers import Document, time, understood
+from api.client.answers import Document, Paged, time, understood
 from api.client.connection import Connection
 from api.client.failures import MillraceError
 from api.client.webhook_listening import News, listen
@@ -23,8 +23,6 @@ Again = Literal["failed", "canceled", "delivered", "any"]
 AGAIN: tuple[Again, ...] = ("failed", "canceled", "delivered", "any")
 
 _ASKABLE = re.compile(r"[A-Za-z0-9_]{1,100}")
-
-Paged = Callable[..., Iterator[Any]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
