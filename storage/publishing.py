@@ -1,5 +1,6 @@
 """Which steps are to be sent to the broker, of all tenants: what the relay asks before it sends hints."""
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -67,12 +68,13 @@ WHERE (tenant_id, id) IN (
 """  # noqa: S608 - a constant
 
 # What arrives where nothing waits goes at once, before anybody asks for the rooms: see take_lone. Counts with a limit,
-# and no NOT EXISTS: for that the planner would gather all that waits in a deep queue.
+# and no NOT EXISTS: for that the planner would gather all that waits in a deep queue. JSON and no array: see
+# storage.step_groups.
 _PUBLISH_LONE = f"""
 UPDATE steps SET published_at = now()
 WHERE (tenant_id, id) IN (
   SELECT lone.tenant_id, lone.id
-  FROM unnest(%(queues)s::text[]) AS asked (queue) CROSS JOIN LATERAL (
+  FROM jsonb_array_elements_text(%(queues)s::jsonb) AS asked (queue) CROSS JOIN LATERAL (
     SELECT tenant_id, id FROM steps
     WHERE state = 'queued' AND published_at IS NULL AND steps.queue = asked.queue
     ORDER BY priority, run_at LIMIT 1 FOR UPDATE SKIP LOCKED
@@ -122,7 +124,7 @@ def take_to_publish(tx: PlatformTx, queue: str, *, limit: int, traced: bool = Fa
 
 def take_lone(tx: PlatformTx, queues: Sequence[str], *, traced: bool = False) -> list[Runnable]:
     """As `take_to_publish`, of each of the queues that is not paused and in which just one step is queued: that one."""
-    return _runnable(tx.sql(_PUBLISH_LONE, queues=list(queues), traced=traced))
+    return _runnable(tx.sql(_PUBLISH_LONE, queues=json.dumps(list(queues)), traced=traced))
 
 
 def _runnable(found: Iterable[Any]) -> list[Runnable]:

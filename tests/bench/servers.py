@@ -33,6 +33,7 @@ _TEMPLATE = "bench_template"
 STATEMENTS = (
     "shared_preload_libraries=pg_stat_statements",
     "pg_stat_statements.track=all",
+    "pg_stat_statements.track_planning=on",
     "track_io_timing=on",
 )
 
