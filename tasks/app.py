@@ -8,6 +8,7 @@ from celery.exceptions import Retry
 from storage.model import JobId, StepId, TenantId
 from tasks import base, grouped, lost, process, startup
 from tasks.broker import reconnect_quickly
+from tasks.event_batches import EventBatches
 from tasks.hinted import asked
 from tasks.lease import LeaseKeeper
 from tasks.names import KINDS, Kind
@@ -15,6 +16,7 @@ from tasks.names import KINDS, Kind
 app = Celery("millrace")
 app.config_from_object("celeryconfig")
 app.steps["worker"].add(LeaseKeeper)
+app.steps["consumer"].add(EventBatches)
 startup.listen()
 lost.listen()
 reconnect_quickly(app)
