@@ -22,7 +22,7 @@ broker_heartbeat = 6  # RabbitMQ only: a half-open connection is noticed within 
 broker_transport_options = (
     {
         # No "confirm_publish": the relay asks for it, see scheduler.hints. A worker sends nothing but events, some from
-        # threads of its pool, and each of these would read the answer that another one waits for.
+        # threads of its pool: these would wait for an answer on a connection that its event loop reads as well.
         "read_timeout": 5,  # an answer that does not come on a half-open connection is not waited for for ever
         "write_timeout": 5,
     }

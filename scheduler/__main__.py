@@ -1,6 +1,5 @@
 """`python -m scheduler`: the processes that act by the clock."""
 
-import logging
 import os
 import signal
 import sys
@@ -13,16 +12,14 @@ import click
 
 from scheduler import settings
 from scheduler.errors import ConfigurationError, SchedulerError
-from scheduler.loop import Loop, keep, pause_seconds
+from scheduler.loop import Loop, keep
 from storage import heap
 from storage.database import Database
-from storage.errors import DatabaseUnavailable, ScheduleNameTaken, StorageError
+from storage.errors import StorageError
 from storage.presence import telling
 from storage.telemetry import logs
 from storage.telemetry import start as telemetry
 from tasks.errors import TasksError
-
-log = logging.getLogger(__name__)
 
 WARM_SECONDS = 2.0  # with --stop-workers: how long workers may go on with what they have begun,
 GRACE_SECONDS = 2.0  # and how long to hand back the rest
@@ -211,7 +208,9 @@ def _keep(*names: str) -> None:
     database = Database(found.database)
     logs.keep(lambda: database)
     if "fire" in names:
-        _apply_schedules(database, found.schedules, stop)
+        from scheduler import wanted_schedules
+
+        wanted_schedules.apply_all(database, found.schedules, stop)
     objects = Blocking(open_objects(found.objects))
     firing: Loop = partial(fire_loop, database)
     checkins = None
@@ -252,32 +251,6 @@ def _delivering(database: Database, webhooks: settings.WebhookSettings) -> Loop:
         outbound=lambda: Outbound(webhooks.rules, resolver=resolver_for(webhooks.nameservers)),
     )
     return partial(deliver, database, how)
-
-
-def _apply_schedules(database: Database, file: Path | None, stop: threading.Event) -> None:
-    """Apply what the platform, the installed kinds and the file want; a database that is away is waited for."""
-    from tasks import applying
-
-    left = [
-        (applying.PLATFORM_SOURCE, str(applying.PLATFORM_FILE), applying.read(applying.PLATFORM_FILE)),
-        (applying.KINDS_SOURCE, "installed kinds", applying.of_kinds()),
-    ]
-    if file is not None:
-        left.append((applying.FILE, str(file), applying.read(file)))
-    failures = 0
-    while left and not stop.is_set():
-        source, where, wanted = left[0]
-        try:
-            # A tenant must be able to keep neither the platform from starting nor others' schedules from being applied.
-            done = applying.apply(database, source, wanted, where=where, spare_taken=True)
-            log.info("schedules.applied source=%s what=%s", source, "; ".join(done.lines))
-            for entry, flaw in done.taken:
-                log.error("schedules.left_out source=%s entry=%s reason=%s", source, entry, flaw.detail)
-            del left[0]
-        except (DatabaseUnavailable, ScheduleNameTaken) as exc:
-            failures += 1
-            log.warning("schedules.not_applied failures=%s reason=%s", failures, exc)
-            stop.wait(pause_seconds(failures))
 
 
 def _settings(role: str) -> tuple[settings.SchedulerSettings, telemetry.Telemetry]:

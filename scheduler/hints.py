@@ -25,7 +25,7 @@ class Hints:
     def __init__(self, *, kinds: Mapping[str, Kind] = KINDS) -> None:
         self._app = Celery("millrace-relay", set_as_current=False)
         self._app.config_from_object("celeryconfig")
-        if str(self._app.conf.broker_url).startswith(("amqp", "pyamqp")):
+        if self._is_amqp():
             # Without it RabbitMQ may drop a message, and nobody hears of it.
             told = {**self._app.conf.broker_transport_options, "confirm_publish": True}
             self._app.conf.broker_transport_options = told

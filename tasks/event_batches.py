@@ -22,21 +22,27 @@ class EventBatches(bootsteps.StartStopStep):
     def start(self, parent: Any) -> None:
         """Called by Celery with its consumer, once more after each loss of the connection."""
         self._are_due = False
-        events = parent.event_dispatcher
-        if parent.hub is None or events.on_send_buffered is None:
+        hub, events = parent.hub, parent.event_dispatcher
+        if hub is None or events is None or events.on_send_buffered is None:
             return
 
         def gathered() -> None:  # in whichever thread has sent one
             if not self._are_due:
                 self._are_due = True
-                parent.hub.call_soon(wait)
-
-        def wait() -> None:  # timers belong to the loop
-            parent.hub.call_later(GATHER_SECONDS, parent.hub.call_soon, flush)
+                hub.call_soon(hub.call_later, GATHER_SECONDS, flush)  # timers belong to the loop's thread
 
         def flush() -> None:
             self._are_due = False
-            events.flush()
+            events.flush()  # what cannot be sent it keeps
 
         events.buffer_limit = MOST
         events.on_send_buffered = gathered
+
+    def stop(self, parent: Any) -> None:
+        """Called when the connection is lost: what is gathered then goes with the next one."""
+        self.shutdown(parent)
+
+    def shutdown(self, parent: Any) -> None:
+        """Called when the last task has ended, before the connection is closed."""
+        if parent.event_dispatcher is not None:
+            parent.event_dispatcher.flush()

@@ -46,7 +46,7 @@ def test_it_can_be_imported_without_an_environment(module: str) -> None:
     [("tasks.app import app", False), ("scheduler.hints import Hints; app = Hints()._app", True)],
 )
 def test_rabbitmq_confirms_hints_and_not_what_threads_of_a_worker_send(imports: str, confirms: bool) -> None:
-    """Of two threads that wait for an answer on one connection each may read the other's: the worker stands still."""
+    """Events go over a connection that the event loop reads, too: who waits for an answer there may miss it."""
     asked = f"from {imports}; print(bool(app.connection().transport_options.get('confirm_publish')))"
     env = {"PATH": "", "CELERY_BROKER_URL": "amqp://127.0.0.1"}
     said = subprocess.run([sys.executable, "-c", asked], env=env, check=True, capture_output=True, text=True)

@@ -1,11 +1,13 @@
 """The published document says all, the same each time, and what it shows as an example is valid."""
 
+import inspect
 import json
 from typing import Any
 
 import pytest
 from jsonschema_rs import Draft202012Validator, meta
 
+from api import jobs
 from api.app import create_app
 from tasks.document import parse
 from tasks.names import TENANT_KINDS
@@ -214,3 +216,8 @@ def test_a_change_of_a_schedule_needs_none_of_its_fields(document: dict[str, Any
     good: list[Any] = [{}, {"cron": "0 4 * * *"}, {"overlap": None, "job": {"priority": "low"}}, {"name": None}]
     bad: list[Any] = [{"state": "paused"}, {"every": 0}, {"overlap": "maybe"}, []]
     assert [valid.is_valid(patch) for patch in good + bad] == [True] * 4 + [False] * 4
+
+
+def test_the_route_that_reads_its_arguments_by_hand_declares_no_others() -> None:
+    """What is declared beside these would stand in the document and never be read."""
+    assert list(inspect.signature(jobs.create).parameters) == ["request", "caller", "idempotency_key"]

@@ -14,6 +14,7 @@ AXE_OPTIONS: Mapping[str, Any] = {
     "light": {"resultTypes": ["violations"]},
     "dark": {"resultTypes": ["violations"], "runOnly": ["color-contrast"]},  # nothing else differs
 }
+REACHED: Mapping[str, Any] = {"resultTypes": ["violations"], "runOnly": ["scrollable-region-focusable"]}
 WIDTH, HEIGHT, TALLEST = 1280, 860, 4000  # pixels
 PHONE = 390  # pixels, the width of a common one
 WAIT = 60_000  # milliseconds: what is there sooner is waited for no longer
@@ -32,10 +33,11 @@ addEventListener("securitypolicyviolation", ({ violatedDirective, blockedURI }) 
 """
 
 OUTSIDE = """() => {
-  const cuts = (node) => /auto|scroll|hidden/.test(getComputedStyle(node).overflowX);
-  const scrolls = (node) => node && (cuts(node) || scrolls(node.parentElement));
+  const may = ({ overflowX, textOverflow }) => /auto|scroll/.test(overflowX) || textOverflow === "ellipsis";
+  const scrolls = (node) => node && (may(getComputedStyle(node)) || scrolls(node.parentElement));
+  const leaves = ({ left, right, width }) => width > 1 && (left < -1 || right > innerWidth + 1);
   const wide = [...document.querySelectorAll("body *")].filter(
-    (node) => node.getBoundingClientRect().right > innerWidth + 1 && !scrolls(node.parentElement));
+    (node) => leaves(node.getBoundingClientRect()) && !scrolls(node.parentElement));
   if (document.documentElement.scrollWidth > innerWidth) wide.push(document.documentElement);
   return wide.map((node) => `${node.tagName}.${node.className} ${Math.round(node.getBoundingClientRect().right)}`);
 }"""
@@ -120,7 +122,7 @@ class Look:
 
     def axe(self) -> None:
         """Assert that the view breaks none of axe-core's rules, in light and in dark."""
-        if not self.page.evaluate("'axe' in window"):
+        if not self._has_axe():
             # A script of the test's, not of the page: it is put in by the debugger, which the policy does not concern.
             self.page.evaluate(f"() => {{ {AXE.read_text(encoding='utf-8')} }}")
         for theme in THEMES:
@@ -130,11 +132,16 @@ class Look:
             assert broken == [], f"in {theme}: {broken}"
         self.theme("light")
 
+    def _has_axe(self) -> bool:
+        return bool(self.page.evaluate("'axe' in window"))
+
     def narrow(self) -> list[str]:
-        """What of the view stands outside a phone's screen, where it cannot be scrolled to by itself."""
+        """What stands outside a phone's screen and cannot be scrolled to, or not by keyboard; call it after `axe`."""
         self.page.set_viewport_size({"width": PHONE, "height": HEIGHT})
         self.page.evaluate(TWO_FRAMES)
         outside = [str(one) for one in self.page.evaluate(OUTSIDE)]
+        found = self.page.evaluate("(options) => axe.run(document, options)", REACHED) if self._has_axe() else {}
+        outside += [_told(violation) for violation in found.get("violations", ())]
         self.page.set_viewport_size({"width": WIDTH, "height": HEIGHT})
         return outside
 

@@ -32,7 +32,7 @@ export function Table({
   const picks = selected && { selected, onSelect, ids: rows.map(id) };
   const width = columns.length + (picks ? 1 : 0);
   return html`
-    <div class="table-box"><table class="table" aria-rowcount=${rows.length + 1} aria-label=${label}>
+    <${Scrolling} label=${label}><table class="table" aria-rowcount=${rows.length + 1} aria-label=${label}>
       <${Columns} columns=${columns} picks=${picks} />
       <thead>
         <tr aria-rowindex="1">
@@ -49,7 +49,21 @@ export function Table({
         ${to < rows.length && html`<tr key=${`below ${to}`} class="space" aria-hidden="true"><td colspan=${width}
           style=${{ height: `${(rows.length - to) * ROW}px` }}></td></tr>`}
       </tbody>
-    </table></div>`;
+    </table><//>`;
+}
+
+/** On a phone a table is wider than its card: then it scrolls, also by keyboard. */
+function Scrolling({ label, children }) {
+  const box = useRef(null);
+  const [scrolls, setScrolls] = useState(false);
+  useLayoutEffect(() => {
+    const look = () => setScrolls(box.current.scrollWidth > box.current.clientWidth);
+    const observer = new ResizeObserver(look);
+    observer.observe(box.current);
+    return () => observer.disconnect();
+  }, []);
+  const reached = scrolls ? { tabindex: 0, role: "region", "aria-label": label } : {};
+  return html`<div ref=${box} class="table-box" ...${reached}>${children}</div>`;
 }
 
 function Columns({ columns, picks }) {
