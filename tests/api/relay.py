@@ -33,6 +33,7 @@ class Relay:
 
     def close(self) -> None:
         self.cut()
+        self._do(self._end())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
@@ -52,6 +53,13 @@ class Relay:
             for writer in self._writers:
                 writer.transport.abort()
             await asyncio.sleep(0)
+
+    async def _end(self) -> None:
+        """Wait until nothing is served any more, not even what was accepted in the last moment before the cut."""
+        while served := asyncio.all_tasks() - {asyncio.current_task()}:
+            for writer in self._writers:
+                writer.transport.abort()
+            await asyncio.wait(served, timeout=0.05)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         both = {writer}

@@ -6,6 +6,7 @@ import { Skeleton } from "./page.js";
 const ROW = 36; // px, as --row
 const BESIDE = 12; // rows kept above and below what is seen
 const WHOLE = 60; // up to so many rows all of them stand there
+const PHONE = matchMedia("(max-width: 700px)"); // as in parts.css
 
 const byId = (row) => row.id;
 
@@ -54,16 +55,14 @@ export function Table({
 
 /** On a phone a table is wider than its card: then it scrolls, also by keyboard. */
 function Scrolling({ label, children }) {
-  const box = useRef(null);
-  const [scrolls, setScrolls] = useState(false);
-  useLayoutEffect(() => {
-    const look = () => setScrolls(box.current.scrollWidth > box.current.clientWidth);
-    const observer = new ResizeObserver(look);
-    observer.observe(box.current);
-    return () => observer.disconnect();
+  const [scrolls, setScrolls] = useState(PHONE.matches);
+  useEffect(() => {
+    const look = () => setScrolls(PHONE.matches);
+    PHONE.addEventListener("change", look);
+    return () => PHONE.removeEventListener("change", look);
   }, []);
   const reached = scrolls ? { tabindex: 0, role: "region", "aria-label": label } : {};
-  return html`<div ref=${box} class="table-box" ...${reached}>${children}</div>`;
+  return html`<div class="table-box" ...${reached}>${children}</div>`;
 }
 
 function Columns({ columns, picks }) {
