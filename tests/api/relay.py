@@ -47,8 +47,10 @@ class Relay:
 
     async def _shut(self) -> None:
         if self._server is not None:
-            self._server.close()
+            for listening in self._server.sockets:  # first: a server that closes leaves open what it is accepting
+                self._loop.remove_reader(listening.fileno())
             await asyncio.sleep(0.01)  # what was being accepted is one of ours then
+            self._server.close()
         while self._writers:  # again and again: one that was being opened may come late
             for writer in self._writers:
                 writer.transport.abort()
