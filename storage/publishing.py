@@ -68,8 +68,8 @@ WHERE (tenant_id, id) IN (
 """  # noqa: S608 - a constant
 
 # What arrives where nothing waits goes at once, before anybody asks for the rooms: see take_lone. Counts with a limit,
-# and no NOT EXISTS: for that the planner would gather all that waits in a deep queue. JSON and no array: by
-# how many an array has the planner would choose a plan anew each time, for eight times what the rest takes.
+# and no NOT EXISTS: for that the planner would gather all that waits in a deep queue. JSON and no array: by how many an
+# array has the planner would choose a plan anew each time, for eight times what the rest takes.
 _PUBLISH_LONE = f"""
 UPDATE steps SET published_at = now()
 WHERE (tenant_id, id) IN (
