@@ -54,6 +54,7 @@ from api.lookout import Lookout
 from api.service import Service
 from api.session_cookie import unstored
 from api.settings import ApiSettings
+from api.short_cut import short_cuts
 from api.streams import Streams
 from api.watching import watched
 from storage.async_database import AsyncDatabase
@@ -119,6 +120,7 @@ def create_app(settings: ApiSettings, telemetry: Telemetry | None = None) -> Fas
     for noun in NOUNS:
         # As they are: FastAPI's `include_router` makes each route anew, and looks for it twice in each request.
         app.router.routes.extend(noun.router.routes)
+    app.add_middleware(short_cuts, routes=app.router.routes)  # the innermost: the others stand around it
     app.add_middleware(unstored)
     app.add_middleware(minded, idle_seconds=settings.body_idle_seconds)
     app.add_middleware(watched)

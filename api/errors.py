@@ -1,7 +1,7 @@
 """One table from what went wrong to what the client is told: problem+json (RFC 9457) with a stable `code`."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from http import HTTPStatus
 
 from fastapi import FastAPI, Request
@@ -153,12 +153,14 @@ def refusal(exc: Exception) -> Refused:
 
 def install(app: FastAPI) -> None:
     """Have the app answer every error as problem+json."""
-    app.add_exception_handler(Refused, _refused)
-    app.add_exception_handler(HTTPException, _http)
-    app.add_exception_handler(ClientDisconnect, _gone)
+    for foreseen, handler in _HANDLERS.items():
+        app.add_exception_handler(foreseen, handler)
     app.add_exception_handler(Exception, _unexpected)
-    for known in TABLE:
-        app.add_exception_handler(known, _known)
+
+
+async def answered(request: Request, exc: Exception) -> Response:
+    """What an app of `install` answers to an error of FORESEEN, for those who stand around the framework."""
+    return await next(_HANDLERS[kind] for kind in type(exc).__mro__ if kind in _HANDLERS)(request, exc)
 
 
 async def _refused(_: Request, exc: Exception) -> Response:
@@ -190,3 +192,12 @@ async def _gone(_: Request, exc: Exception) -> Response:
 async def _unexpected(request: Request, exc: Exception) -> Response:
     log.error("request.crashed method=%s path=%s", request.method, request.url.path, exc_info=exc)
     return problem(Refused(500, "internal_error", "something went wrong here; it has been noted, try again later"))
+
+
+_HANDLERS: Mapping[type[Exception], Callable[[Request, Exception], Awaitable[Response]]] = {
+    Refused: _refused,
+    HTTPException: _http,
+    ClientDisconnect: _gone,
+    **dict.fromkeys(TABLE, _known),
+}
+FORESEEN = tuple(_HANDLERS)

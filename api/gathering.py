@@ -1,6 +1,6 @@
 """What several requests ask the database at once is asked in one go; what comes alone is asked at once.
 
-While one question is being answered, others gather behind it, and go together next: the more there are, the fewer
+While questions are being answered, others gather behind them, and go together next: the more there are, the fewer
 round trips and commits each costs.
 """
 
@@ -15,6 +15,8 @@ A = TypeVar("A")
 R = TypeVar("R")
 
 MOST = 100  # that go together
+AT_ONCE = 2  # groups that are being answered: while one is written the process need not stand still
+TURNS = 2  # of the event loop before a group goes: what has arrived is read in one, and asks its question in the next
 
 
 class Gathering(Generic[A, R]):
@@ -32,23 +34,36 @@ class Gathering(Generic[A, R]):
         self._ask_all = ask_all
         self._begin = begin
         self._waiting: deque[tuple[A, asyncio.Future[R]]] = deque()
-        self._task: asyncio.Task[None] | None = None
+        self._under_way = 0
+        self._is_gathering = False
 
     async def ask(self, question: A) -> R:
         """The answer. Raises what `ask_all` raises."""
         future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
         self._waiting.append((question, future))
-        if self._task is None:
-            self._task = self._begin(self._answer())
+        if not self._is_gathering and self._under_way < AT_ONCE:
+            self._is_gathering = True
+            self._under_way += 1
+            self._begin(self._answer())
         return await future
 
     async def _answer(self) -> None:
         try:
-            while self._waiting:
-                asked = [self._waiting.popleft() for _ in range(min(MOST, len(self._waiting)))]
-                await self._answer_all([one for one in asked if not one[1].done()])
+            await self._answer_all(await self._gathered())
+            while self._waiting and not self._is_gathering:
+                self._is_gathering = True
+                await self._answer_all(await self._gathered())
         finally:
-            self._task = None
+            self._under_way -= 1
+
+    async def _gathered(self) -> Sequence[tuple[A, "asyncio.Future[R]"]]:
+        try:
+            for _ in range(TURNS):
+                await asyncio.sleep(0)
+        finally:
+            self._is_gathering = False
+        asked = [self._waiting.popleft() for _ in range(min(MOST, len(self._waiting)))]
+        return [one for one in asked if not one[1].done()]
 
     async def _answer_all(self, asked: Sequence[tuple[A, "asyncio.Future[R]"]]) -> None:
         if not asked:

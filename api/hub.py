@@ -104,11 +104,11 @@ class Hub:
             readable.register(connection.fileno(), selectors.EVENT_READ)
             readable.register(self._ear, selectors.EVENT_READ)
             while not self._stop.is_set():
-                heard = list(connection.notifies(timeout=0))
-                if any(notice.channel == KEYS_CHANNEL for notice in heard):
+                heard = list(_news(connection))
+                if any(channel == KEYS_CHANNEL for channel, _ in heard):
                     self._in_loop(self._keys.forget)
                 # Whoever subscribes after this line looks at rows that say already what is told here.
-                if theirs := {notice.payload for notice in heard if notice.payload in self._waiting}:
+                if theirs := {whose for _, whose in heard if whose in self._waiting}:
                     self._in_loop(self._wake, theirs)
                 if len(heard) > MANY:
                     self._stop.wait(GATHER_SECONDS)
@@ -124,3 +124,10 @@ class Hub:
         woken = self._waiting if whose is None else whose
         for waiter in [waiter for one in woken for waiter in self._waiting.get(one, ())]:
             waiter.set()
+
+
+def _news(connection: "psycopg.Connection[object]") -> Iterator[tuple[str, str]]:
+    """Channel and payload of what has come, read from libpq: `connection.notifies` takes twice as long."""
+    connection.pgconn.consume_input()
+    while (notice := connection.pgconn.notifies()) is not None:
+        yield notice.relname.decode(), notice.extra.decode()

@@ -1,13 +1,11 @@
 """`/v1/jobs`: submit, read, wait, list."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import Response
-from fastapi.routing import APIRoute
 from pydantic import AwareDatetime
 
 from api import idempotent, openapi
@@ -18,6 +16,7 @@ from api.errors import Refused, not_found
 from api.idempotent import KeyHeader
 from api.schemas import JobListed, JobPage
 from api.service import Service, Serving, service_at
+from api.short_cut import ShortCut
 from api.uploads import Intake
 from storage import jobs, listing
 from storage.batch_ids import BatchId, is_batch_id
@@ -44,14 +43,12 @@ async def create(request: Request, caller: Writer, idempotency_key: KeyHeader = 
     return _accepted(await accept(request, service, caller, held))
 
 
-class _Hot(APIRoute):
-    """The route of `create`, whose arguments are read by hand: to solve them takes FastAPI a sixth of its time."""
+class _Create(ShortCut):
+    """The route of `create`, whose arguments are read by hand."""
 
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        async def handle(request: Request) -> Response:
-            return await create(request, await writer(request), request.headers.get(idempotent.KEY_HEADER))
-
-        return handle
+    @staticmethod
+    async def handler(request: Request) -> Response:
+        return await create(request, await writer(request), request.headers.get(idempotent.KEY_HEADER))
 
 
 router.add_api_route(
@@ -63,7 +60,7 @@ router.add_api_route(
     response_model=JobDocument,
     responses=openapi.problems(400, 401, 403, 408, 409, 413, 415, 422, 503) | openapi.ACCEPTED,
     openapi_extra=openapi.submission(),
-    route_class_override=_Hot,
+    route_class_override=_Create,
 )
 
 

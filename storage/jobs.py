@@ -15,7 +15,8 @@ from storage.job_rows import attempt_of, job_of, step_of
 from storage.model import Attempt, Job, JobId, JobState, Json, NewJob, NewStep, Step, StepState, TenantId
 from storage.tables import attempts, jobs, steps
 
-# One round trip: the jobs, their steps, their first events, and the announcements, all or nothing.
+# One round trip: the jobs, their steps, their first events, and the announcement, all or nothing. Of the events nobody
+# is told: whoever could wait for them has yet to hear of the job.
 _INSERT = """
 WITH given AS (
   SELECT * FROM jsonb_to_recordset(%(jobs)s::jsonb)
@@ -44,8 +45,7 @@ WITH given AS (
 ), event AS (
   INSERT INTO events (tenant_id, job_id, seq, type, data) SELECT tenant, id, 1, 'job.queued', '{}' FROM given
 )
-SELECT id, created_at, deadline_at, pg_notify('millrace_events', id) AS told, pg_notify('millrace_ready', '') AS woken
-FROM job
+SELECT id, created_at, deadline_at, (SELECT pg_notify('millrace_ready', '')) AS woken FROM job
 """
 
 

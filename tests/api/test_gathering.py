@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from api.gathering import Gathering
+from api.gathering import TURNS, Gathering
 from storage.errors import DatabaseUnavailable, NotStorable
 
 
@@ -24,6 +24,12 @@ def gathering(
     return Gathering(ask_all, asyncio.create_task), asked, go
 
 
+async def turns() -> None:
+    """Let the event loop turn until a question that was asked has gone."""
+    for _ in range(TURNS + 2):
+        await asyncio.sleep(0)
+
+
 def picky(question: int) -> int:
     if question == 3:
         raise NotStorable("not three")
@@ -34,12 +40,13 @@ def test_the_first_is_asked_at_once_and_those_that_come_meanwhile_together() -> 
     async def scene() -> None:
         made, asked, go = gathering(lambda question: 10 * question)
         tasks = [asyncio.create_task(made.ask(0))]
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
+        await turns()
         assert asked == [[0]]
         tasks += [asyncio.create_task(made.ask(n)) for n in range(1, 121)]
         await asyncio.sleep(0)
         tasks[5].cancel()
+        await turns()
+        assert len(asked) == 2  # at once; the rest waits
         go.set()
         found = await asyncio.gather(*tasks, return_exceptions=True)
         assert [one for one in found if not isinstance(one, asyncio.CancelledError)] == [

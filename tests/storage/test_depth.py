@@ -41,6 +41,9 @@ WHOLE = {
 }
 
 
+FEW = 100  # blocks, of the 244 that the steps of the test of one deep queue take
+
+
 @pytest.fixture
 def filled(database: Database, database_url: str, tenant: TenantId) -> TenantId:
     """A tenant with most of 20,000 jobs that have ended and 4,000 that wait."""
@@ -58,6 +61,17 @@ def test_every_statement_has_its_index_on_tables_filled_as_the_platform_would(
     seen = {name: statements.explained(database, act) for name, act in statements.acts(filled) if name not in WHOLE}
     assert {name: one.whole for name, one in seen.items() if one.whole} == {}
     assert {name: index for name, index in INDEXES.items() if index not in seen[name].indexes} == {}
+
+
+def test_a_table_full_of_one_queue_is_not_read_for_those_that_are_empty(
+    database: Database, database_url: str, tenant: TenantId
+) -> None:
+    # As after a flood: the planner then takes each queue to be as deep as the only one that it knows.
+    with database.platform() as tx:
+        others = [ensure(tx, name) for name in ("second", "third")]
+    filling.fill(database_url, [tenant, *others], finished=0, queued=6_000, shape="echo")
+    seen = {name: statements.explained(database, act) for name, act in statements.acts(tenant) if name not in WHOLE}
+    assert {name: one.blocks for name, one in seen.items() if "steps" in one.whole and one.blocks > FEW} == {}
 
 
 # Jobs whose numbers are not those of their steps, attempts and events.
