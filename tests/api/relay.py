@@ -9,6 +9,14 @@ from typing import Any
 from sqlalchemy.engine import make_url
 
 
+async def close(server: asyncio.Server) -> None:
+    """Close a server so that nothing which it was accepting is left open: that is ours then, and we end it."""
+    for listening in server.sockets:
+        asyncio.get_running_loop().remove_reader(listening.fileno())
+    await asyncio.sleep(0.01)
+    server.close()
+
+
 class Relay:
     """Passes bytes on from a port of its own; `cut` closes all connections and refuses new ones until `mend`."""
 
@@ -47,10 +55,7 @@ class Relay:
 
     async def _shut(self) -> None:
         if self._server is not None:
-            for listening in self._server.sockets:  # first: a server that closes leaves open what it is accepting
-                self._loop.remove_reader(listening.fileno())
-            await asyncio.sleep(0.01)  # what was being accepted is one of ours then
-            self._server.close()
+            await close(self._server)
         while self._writers:  # again and again: one that was being opened may come late
             for writer in self._writers:
                 writer.transport.abort()

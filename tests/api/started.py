@@ -1,7 +1,6 @@
 """For tests of the client: a real API, and wires to it that can be cut."""
 
 import asyncio
-import gc
 import os
 import secrets
 import socket
@@ -25,6 +24,7 @@ from storage.objects import settings as objects_settings
 from storage.objects.buckets import ensure_bucket
 from storage.settings import DatabaseSettings
 from storage.tenants import create_key, ensure
+from tests.api.relay import close
 from tests.api.serving import served
 
 
@@ -179,12 +179,10 @@ class CutWire:
         self.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         self._ready.set()
         await self._stop.wait()
-        server.close()
+        await close(server)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        gc.collect()  # what was accepted in this very moment closes itself, while there is a loop to do it on
-        await asyncio.sleep(0)
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         limit = self._limits[min(self.connections, len(self._limits) - 1)]
