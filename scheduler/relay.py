@@ -8,7 +8,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from scheduler.errors import BrokerUnavailable
@@ -29,7 +29,8 @@ WINDOW = 1000  # hints per queue that the broker holds at a time; the rest waits
 FORGOTTEN = 5_000  # hints that a broker can have forgotten: the windows of all queues together are smaller
 DUE = 1000  # steps whose time has come, queued at once
 POLL_SECONDS = 1.0  # how often it looks without being woken
-FULL_POLL_SECONDS = 0.1  # and while a queue's window is full
+FULL_SECONDS = 0.1  # a queue whose window it has filled is not looked at for so long: to count one takes a while
+STILL_SECONDS = 0.25  # nor one of whose window nothing has been taken since
 ENOUGH = 16  # small steps that are sent and not taken, of a queue: then others gather
 GATHER_SECONDS = 0.2  # for so long at most
 HELD_SECONDS = 0.02  # meanwhile, and after having been woken for nothing, the relay does not look at what is announced
@@ -46,11 +47,11 @@ def relay(database: Database, stop: threading.Event) -> None:
         with database.listen(READY_CHANNEL) as connection:
             find_lost(database, hints)  # first: to a broker that has forgotten everything is sent again
             checked = ended = time.monotonic()
-            is_woken = False
+            is_woken, full = False, Full()
             while not stop.is_set():
                 began = time.monotonic()
                 sent = publish_lone(database, hints) if began - ended > QUIET_SECONDS else 0
-                published = publish(database, hints)
+                published = publish(database, hints, full)
                 ended = time.monotonic()
                 RELAY_SECONDS.observe(time.monotonic() - began)
                 if time.monotonic() - checked > CHECK_SECONDS:  # behind what may be waiting for us
@@ -60,31 +61,52 @@ def relay(database: Database, stop: threading.Event) -> None:
                         continue
                 if published.is_held or (is_woken and not sent + published.sent):  # such as of a queue that is paused
                     stop.wait(HELD_SECONDS)  # whatever is announced meanwhile
-                is_woken = not published.is_held and wait(connection, _pause(database, is_full=published.is_full), stop)
+                is_woken = not published.is_held and wait(connection, _pause(database, full), stop)
     finally:
         hints.close()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Published:
-    """How many steps were sent; whether a queue's window is full; whether small ones are held until they are many."""
+    """How many steps were sent; whether small ones are held until they are many."""
 
     sent: int
-    is_full: bool
     is_held: bool = False
 
 
-def publish(database: Database, hints: Hints) -> Published:
+@dataclass(frozen=True, slots=True)
+class Full:
+    """The queues whose windows were full when they were looked at, and until when they are taken to be so still."""
+
+    until: dict[str, float] = field(default_factory=dict)
+
+    def note(self, queue: str, *, seconds: float) -> None:
+        self.until[queue] = time.monotonic() + seconds
+
+    def others(self, queues: Sequence[str]) -> list[str]:
+        """The queues to look at now."""
+        now = time.monotonic()
+        return [queue for queue in queues if self.until.get(queue, 0.0) <= now]
+
+    def seconds(self) -> float | None:
+        """Until one is to be looked at again; None if none is full."""
+        now = time.monotonic()
+        return min((until - now for until in self.until.values() if until > now), default=None)
+
+
+def publish(database: Database, hints: Hints, full: Full | None = None) -> Published:
     """Send the hints of the steps that may run now, as far as their queues' windows go. Raises BrokerUnavailable.
 
-    First what is queued, which somebody waits for, then what has become due.
+    First what is queued, which somebody waits for, then what has become due. Queues that are known to be `full` are
+    left out, and those that are now are noted there.
     """
-    published = _publish_queued(database, hints)
+    full = Full() if full is None else full
+    published = _publish_queued(database, hints, full)
     with database.platform_read() as tx:  # committed before it is sent: who is quick must see the step queued
         due = runnable.make_due_queued(tx, limit=DUE)
     if not due:
         return published
-    more = _publish_queued(database, hints)
+    more = _publish_queued(database, hints, full)
     return replace(more, sent=published.sent + more.sent)
 
 
@@ -104,10 +126,10 @@ def publish_lone(database: Database, hints: Hints) -> int:
     return len(steps)
 
 
-def _publish_queued(database: Database, hints: Hints) -> Published:
+def _publish_queued(database: Database, hints: Hints, full: Full) -> Published:
     # Each of these stands by itself. One step alone forms no group, whoever serves it.
     with database.platform_read() as tx:
-        rooms = publishing.room(tx, hints.queues, window=WINDOW, many=BATCH)
+        rooms = publishing.room(tx, full.others(hints.queues), window=WINDOW, many=BATCH)
         is_asked = any(rooms[name].unsent > 1 or rooms[name].sent >= ENOUGH for name in hints.grouping & rooms.keys())
         serving = workers.serving(tx) if is_asked else {}
     slots = {name: one.slots for name, one in serving.items()}
@@ -123,8 +145,10 @@ def _publish_queued(database: Database, hints: Hints) -> Published:
             failed.append(exc)
     if failed:
         raise failed[0]
-    is_full = any(number >= WINDOW - rooms[queue].sent for queue, number in sent.items())
-    return Published(sent=sum(sent.values()), is_full=is_full, is_held=bool(held))
+    for queue, number in sent.items():
+        if number >= WINDOW - rooms[queue].sent:
+            full.note(queue, seconds=FULL_SECONDS if number else STILL_SECONDS)
+    return Published(sent=sum(sent.values()), is_held=bool(held))
 
 
 def is_held(room: publishing.Room, slots: int) -> bool:
@@ -196,9 +220,7 @@ def _send(tx: PlatformTx, hints: Hints, steps: Sequence[Runnable], slots: int) -
         trace_rows.tell_sent(traced)
 
 
-def _pause(database: Database, *, is_full: bool) -> float:
-    if is_full:
-        return FULL_POLL_SECONDS
+def _pause(database: Database, full: Full) -> float:
     with database.platform_read() as tx:
         due = runnable.seconds_to_next(tx)
-    return POLL_SECONDS if due is None else min(POLL_SECONDS, due)
+    return min(seconds for seconds in (POLL_SECONDS, due, full.seconds()) if seconds is not None)

@@ -10,7 +10,6 @@ from typing import Any, cast
 import pytest
 import redis
 
-from scheduler import epoch
 from scheduler import relay as relaying
 from scheduler.errors import BrokerUnavailable
 from scheduler.hints import Hints
@@ -113,58 +112,6 @@ def test_nothing_is_marked_as_sent_when_the_broker_is_away(
     back.close()
 
 
-def find_and_publish(database: Database, hints: Hints) -> int:
-    found = relaying.find_lost(database, hints)
-    relaying.publish(database, hints)
-    return found
-
-
-def test_a_wiped_broker_is_noticed_at_once_and_gets_everything_again(
-    database: Database, tenant: TenantId, broker: "redis.Redis", hints: Hints
-) -> None:
-    jobs = [put_in(database, tenant) for _ in range(3)]
-    relaying.publish(database, hints)
-    taken(database, tenant, jobs[0], "say")
-    assert find_and_publish(database, hints) == 0
-    broker.flushall()
-    assert find_and_publish(database, hints) == 2
-    assert sorted(steps_in(broker)) == sorted(job.steps[0].id for job in jobs[1:])
-    assert find_and_publish(database, hints) == 0
-
-
-def test_a_broker_that_was_restarted_counts_as_wiped(
-    database: Database, tenant: TenantId, broker: "redis.Redis", hints: Hints
-) -> None:
-    put_in(database, tenant)
-    relaying.publish(database, hints)
-    broker.set(epoch.NAME, "the id of another run")  # what an append-only file brings back after a restart
-    assert find_and_publish(database, hints) == 1
-    assert len(steps_in(broker)) == 2
-
-
-def test_hints_that_vanished_are_sent_again_when_they_are_old_and_their_queue_is_empty(
-    database: Database, tenant: TenantId, broker: "redis.Redis", hints: Hints
-) -> None:
-    jobs = [put_in(database, tenant) for _ in range(3)]
-    relaying.publish(database, hints)
-    taken(database, tenant, jobs[0], "say")
-    broker.delete("default", "default\x06\x163")
-    assert find_and_publish(database, hints) == 0  # they are too young to be called lost
-    age(database)
-    assert find_and_publish(database, hints) == 2
-    assert sorted(steps_in(broker)) == sorted(job.steps[0].id for job in jobs[1:])
-
-
-def test_old_hints_in_a_queue_that_is_not_empty_are_left_alone(
-    database: Database, tenant: TenantId, broker: "redis.Redis", hints: Hints
-) -> None:
-    put_in(database, tenant)
-    relaying.publish(database, hints)
-    age(database)
-    assert find_and_publish(database, hints) == 0
-    assert len(steps_in(broker)) == 1
-
-
 def test_a_retry_is_sent_when_its_time_has_come_and_not_before(
     database: Database, tenant: TenantId, broker: "redis.Redis", running: threading.Event
 ) -> None:
@@ -181,43 +128,37 @@ def test_a_retry_is_sent_when_its_time_has_come_and_not_before(
     assert sent >= due
 
 
-def test_a_hint_that_was_overtaken_is_sent_again_though_its_queue_is_not_empty(
-    database: Database, tenant: TenantId, broker: "redis.Redis", hints: Hints
-) -> None:
-    lost, still_there, later = (put_in(database, tenant) for _ in range(3))
-    relaying.publish(database, hints)
-    age(database)
-    with database.platform() as tx:
-        tx.sql("UPDATE steps SET published_at = now() WHERE job_id = ANY(%(jobs)s)", jobs=[still_there.id, later.id])
-    assert find_and_publish(database, hints) == 0  # nobody has taken a later one yet
-    taken(database, tenant, later, "say")
-    assert find_and_publish(database, hints) == 1
-    assert steps_in(broker).count(lost.steps[0].id) == 2
-
-
-def test_everything_that_a_wiped_broker_lost_is_sent_again_at_once(
-    database: Database, tenant: TenantId, broker: "redis.Redis", hints: Hints
-) -> None:
-    count = 2 * relaying.BATCH + 10
-    for _ in range(count // 100 + 1):
-        put_in(database, tenant, {"steps": {f"s{number}": {"kind": "echo"} for number in range(100)}})
-    sent = relaying.publish(database, hints).sent
-    broker.flushall()
-    assert find_and_publish(database, hints) == sent
-    assert len(set(steps_in(broker))) == sent
-
-
 def test_a_queue_of_the_broker_holds_no_more_than_its_window_and_the_most_urgent_go_first(
     database: Database, tenant: TenantId, broker: "redis.Redis", hints: Hints, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(relaying, "WINDOW", 4)
     late = [put_in(database, tenant, ECHO | {"priority": "low"}) for _ in range(5)]
     soon = [put_in(database, tenant) for _ in range(3)]
-    assert relaying.publish(database, hints) == relaying.Published(sent=4, is_full=True)
+    assert relaying.publish(database, hints) == relaying.Published(sent=4)
     assert set(steps_in(broker)) == {job.steps[0].id for job in (*soon, late[0])}
-    assert relaying.publish(database, hints) == relaying.Published(sent=0, is_full=True)
+    assert relaying.publish(database, hints) == relaying.Published(sent=0)
     taken(database, tenant, soon[0], "say")
-    assert relaying.publish(database, hints) == relaying.Published(sent=1, is_full=True)
+    assert relaying.publish(database, hints) == relaying.Published(sent=1)
+
+
+def test_a_queue_whose_window_is_full_is_left_alone_for_a_moment_and_others_are_not(
+    database: Database, tenant: TenantId, broker: "redis.Redis", hints: Hints, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relaying, "WINDOW", 2)
+    first, *_ = [put_in(database, tenant) for _ in range(4)]
+    full = relaying.Full()
+    assert full.seconds() is None
+    assert relaying.publish(database, hints, full).sent == 2
+    assert 0 < (full.seconds() or 0) <= relaying.FULL_SECONDS
+    taken(database, tenant, first, "say")
+    call = put_in(database, tenant, {"steps": {"call": {"kind": "http.call", "url": "http://127.0.0.1/"}}})
+    assert relaying.publish(database, hints, full).sent == 1
+    assert steps_in(broker, "calls") == [call.steps[0].id]
+    until(lambda: full.seconds() is None)
+    assert relaying.publish(database, hints, full).sent == 1
+    until(lambda: full.seconds() is None)
+    assert relaying.publish(database, hints, full).sent == 0
+    assert relaying.FULL_SECONDS < (full.seconds() or 0) <= relaying.STILL_SECONDS  # nothing was taken
 
 
 def test_nothing_is_sent_from_a_paused_queue_and_everything_when_it_goes_on(
@@ -273,12 +214,6 @@ SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wai
 """
 
 
-def age(database: Database) -> None:
-    """Make every hint that was sent an old one."""
-    with database.platform() as tx:
-        tx.sql("UPDATE steps SET published_at = published_at - interval '1 minute'")
-
-
 def test_a_step_that_lost_its_worker_goes_before_the_backlog(
     database: Database, tenant: TenantId, broker: "redis.Redis", hints: Hints, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -318,15 +253,15 @@ def test_small_steps_gather_while_enough_are_sent_but_not_for_long_nor_behind_ur
     assert relaying.publish(database, hints).sent == relaying.ENOUGH
     waits = put_in(database, tenant)
     call = put_in(database, tenant, {"steps": {"call": {"kind": "http.call", "url": "http://127.0.0.1/"}}})
-    assert relaying.publish(database, hints) == relaying.Published(sent=1, is_full=False, is_held=True)
+    assert relaying.publish(database, hints) == relaying.Published(sent=1, is_held=True)
     assert steps_in(broker, "calls") == [call.steps[0].id]
     put_in(database, tenant, ECHO | {"priority": "high"})
-    assert relaying.publish(database, hints) == relaying.Published(sent=2, is_full=False)
+    assert relaying.publish(database, hints) == relaying.Published(sent=2)
     put_in(database, tenant)
     assert relaying.publish(database, hints).is_held
     with database.platform() as tx:
         tx.sql("UPDATE steps SET run_at = run_at - interval '1 second' WHERE published_at IS NULL")
-    assert relaying.publish(database, hints) == relaying.Published(sent=1, is_full=False)
+    assert relaying.publish(database, hints) == relaying.Published(sent=1)
     assert waits.steps[0].id in steps_in(broker)
 
 
