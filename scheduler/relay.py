@@ -52,7 +52,6 @@ def relay(database: Database, stop: threading.Event) -> None:
                 began = time.monotonic()
                 sent = publish_lone(database, hints) if began - ended > QUIET_SECONDS else 0
                 published = publish(database, hints, full)
-                ended = time.monotonic()
                 RELAY_SECONDS.observe(time.monotonic() - began)
                 if time.monotonic() - checked > CHECK_SECONDS:  # behind what may be waiting for us
                     found = find_lost(database, hints)
@@ -61,17 +60,21 @@ def relay(database: Database, stop: threading.Event) -> None:
                         continue
                 if published.is_held or (is_woken and not sent + published.sent):  # such as of a queue that is paused
                     stop.wait(HELD_SECONDS)  # whatever is announced meanwhile
-                is_woken = not published.is_held and wait(connection, _pause(database, full), stop)
+                ended = time.monotonic()
+                is_woken = not published.is_held and wait(connection, _pause(published, full), stop)
     finally:
         hints.close()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Published:
-    """How many steps were sent; whether small ones are held until they are many."""
+    """How many steps were sent; whether small ones are held until they are many; when the next one is due, if any, by
+    the clock of time.monotonic.
+    """
 
     sent: int
     is_held: bool = False
+    due_at: float | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,10 +107,11 @@ def publish(database: Database, hints: Hints, full: Full | None = None) -> Publi
     published = _publish_queued(database, hints, full)
     with database.platform_read() as tx:  # committed before it is sent: who is quick must see the step queued
         due = runnable.make_due_queued(tx, limit=DUE)
-    if not due:
-        return published
+    due_at = None if due.seconds_to_next is None else time.monotonic() + due.seconds_to_next
+    if not due.steps:
+        return replace(published, due_at=due_at)
     more = _publish_queued(database, hints, full)
-    return replace(more, sent=published.sent + more.sent)
+    return replace(more, sent=published.sent + more.sent, due_at=due_at)
 
 
 def publish_lone(database: Database, hints: Hints) -> int:
@@ -220,7 +224,6 @@ def _send(tx: PlatformTx, hints: Hints, steps: Sequence[Runnable], slots: int) -
         trace_rows.tell_sent(traced)
 
 
-def _pause(database: Database, full: Full) -> float:
-    with database.platform_read() as tx:
-        due = runnable.seconds_to_next(tx)
+def _pause(published: Published, full: Full) -> float:
+    due = None if published.due_at is None else max(0.0, published.due_at - time.monotonic())
     return min(seconds for seconds in (POLL_SECONDS, due, full.seconds()) if seconds is not None)

@@ -16,7 +16,10 @@ WITH due AS (
   )
   RETURNING id
 )
-SELECT count(*) FROM due
+SELECT (SELECT count(*) FROM due) AS steps, (
+  SELECT extract(epoch FROM min(run_at) - now())::float FROM steps
+  WHERE state IN ('scheduled', 'retrying') AND run_at > now()
+) AS seconds_to_next
 """
 
 _UNPUBLISH = """
@@ -108,17 +111,18 @@ class Held:
     ran_seconds: float
 
 
-def make_due_queued(tx: PlatformTx, *, limit: int) -> int:
-    """Queue the steps whose time has come; returns how many."""
-    return int(tx.sql(_MAKE_DUE, limit=limit).scalar_one())
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Due:
+    """How many steps were queued, their time having come, and in how many seconds the next one's does, if any."""
+
+    steps: int
+    seconds_to_next: float | None
 
 
-def seconds_to_next(tx: PlatformTx) -> float | None:
-    """Seconds until the next scheduled or retrying step is due (0 if it is now); None if there is none."""
-    value = tx.sql(
-        "SELECT extract(epoch FROM min(run_at) - now()) FROM steps WHERE state IN ('scheduled', 'retrying')"
-    ).scalar_one()
-    return None if value is None else max(0.0, float(value))
+def make_due_queued(tx: PlatformTx, *, limit: int) -> Due:
+    """Queue the scheduled and retrying steps whose time has come."""
+    row = tx.sql(_MAKE_DUE, limit=limit).one()
+    return Due(steps=row.steps, seconds_to_next=0.0 if row.steps == limit else row.seconds_to_next)
 
 
 def queues_with_old_hints(tx: PlatformTx, queues: Sequence[str], *, older_than_seconds: float) -> list[str]:

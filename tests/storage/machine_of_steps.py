@@ -202,7 +202,7 @@ class Machine(RuleBasedStateMachine):
                 "UPDATE steps SET run_at = now() - interval '1s' WHERE id = %(id)s", self.ids[job.id, step.name]
             )
         self.both.act_on_platform(
-            lambda: model.make_due(self.world), lambda tx: runnable.make_due_queued(tx, limit=1000)
+            lambda: model.make_due(self.world), lambda tx: runnable.make_due_queued(tx, limit=1000).steps
         )
 
     @rule(queue=QUEUE)

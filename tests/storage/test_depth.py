@@ -14,7 +14,6 @@ INDEXES = {
     "relay: take_lone": "ix_steps_published",
     "relay: room": "ix_steps_to_publish",
     "relay: due": "ix_steps_due",
-    "relay: seconds_to_next": "ix_steps_due",
     "relay: old hints": "ix_steps_published",
     "relay: unpublish": "ix_steps_published",
     "reaper: expired_leases": "ix_steps_leased",

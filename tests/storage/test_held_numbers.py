@@ -15,7 +15,7 @@ def test_a_step_that_asks_again_and_again_arrives_once(database: Database, tenan
         with database.read(tenant) as tx:
             assert holds.hold(tx, job.id, job.steps[0].id, seconds=0, reason="busy")
         with database.platform() as platform_tx:
-            assert runnable.make_due_queued(platform_tx, limit=10) == 1
+            assert runnable.make_due_queued(platform_tx, limit=10).steps == 1
         if is_folded:
             fold(database)
     found = look(database).load

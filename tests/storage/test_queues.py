@@ -63,7 +63,7 @@ def test_a_retry_whose_time_comes_in_a_pause_waits_for_its_end(database: Databas
         steps.retry(tx, claim, PublicError(code="boom", message="it broke"), delay_seconds=0)
     pause(database)
     with database.platform() as tx:
-        assert runnable.make_due_queued(tx, limit=10) == 1
+        assert runnable.make_due_queued(tx, limit=10).steps == 1
     assert with_room(database) == set()
     with database.read(tenant) as tx:
         found = jobs.find(tx, job.id)

@@ -116,7 +116,6 @@ def _loops() -> Iterator[tuple[str, Act]]:
     yield "relay: take_lone", partial(publishing.take_lone, queues=QUEUES)
     yield "relay: room", partial(publishing.room, queues=QUEUES, window=1000)
     yield "relay: due", partial(runnable.make_due_queued, limit=1000)
-    yield "relay: seconds_to_next", runnable.seconds_to_next
     yield "relay: old hints", partial(runnable.queues_with_old_hints, queues=QUEUES, older_than_seconds=4)
     yield "relay: unpublish", partial(runnable.unpublish, queues=QUEUES, older_than_seconds=4, limit=250)
     yield "relay: unpublish_overtaken", partial(runnable.unpublish_overtaken, by_seconds=10, limit=250)
