@@ -48,6 +48,7 @@ from api import (
     workers,
 )
 from api.bodies import minded
+from api.gathering import AT_ONCE
 from api.hub import Hub
 from api.known_keys import KnownKeys
 from api.lookout import Lookout
@@ -67,7 +68,7 @@ from storage.telemetry.start import Telemetry, send_rest
 from tasks.values import escape
 
 STOP_SECONDS = 1.5  # for what requests that were cut off leave to be undone
-TOGETHER = 2  # connections for what many requests ask in one go: who they are, and what they submit
+TOGETHER = 2 * AT_ONCE  # connections for what many ask in one go: who they are, and what they submit, in groups
 
 DESCRIPTION = """
 Send a file, say what is to be done with it, and get the result: every job is a row before it is accepted, and is done

@@ -15,7 +15,7 @@ A = TypeVar("A")
 R = TypeVar("R")
 
 MOST = 100  # that go together
-AT_ONCE = 2  # groups that are being answered: while one is written the process need not stand still
+AT_ONCE = 2  # groups that are being answered: while one is, the process need not stand still
 TURNS = 2  # of the event loop before a group goes: what has arrived is read in one, and asks its question in the next
 
 

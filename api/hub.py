@@ -87,7 +87,7 @@ class Hub:
             try:
                 with self._database.listen(EVENTS_CHANNEL) as connection:
                     connection.execute(f"LISTEN {WEBHOOKS_CHANNEL}; LISTEN {KEYS_CHANNEL}")
-                    failures = 0
+                    failures = 0  # news that came with that answer are covered by what follows
                     self._in_loop(self._keys.listening)
                     self._in_loop(self._wake, None)  # whatever was said while we were away
                     try:

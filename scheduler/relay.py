@@ -57,6 +57,7 @@ def relay(database: Database, stop: threading.Event) -> None:
                     found = find_lost(database, hints)
                     checked = time.monotonic()
                     if found:
+                        full = Full()
                         continue
                 if published.is_held or (is_woken and not sent + published.sent):  # such as of a queue that is paused
                     stop.wait(HELD_SECONDS)  # whatever is announced meanwhile
@@ -87,14 +88,15 @@ class Full:
         self.until[queue] = time.monotonic() + seconds
 
     def others(self, queues: Sequence[str]) -> list[str]:
-        """The queues to look at now."""
+        """The queues to look at now: those whose time has come are not full any more until they are noted again."""
         now = time.monotonic()
-        return [queue for queue in queues if self.until.get(queue, 0.0) <= now]
+        for queue in [queue for queue, until in self.until.items() if until <= now]:
+            del self.until[queue]
+        return [queue for queue in queues if queue not in self.until]
 
     def seconds(self) -> float | None:
-        """Until one is to be looked at again; None if none is full."""
-        now = time.monotonic()
-        return min((until - now for until in self.until.values() if until > now), default=None)
+        """Until one is to be looked at again, 0 if that should have been; None if none is full."""
+        return max(0.0, min(self.until.values()) - time.monotonic()) if self.until else None
 
 
 def publish(database: Database, hints: Hints, full: Full | None = None) -> Published:

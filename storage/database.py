@@ -130,7 +130,7 @@ class Database:
 
     @contextmanager
     def listen(self, channel: str) -> Iterator["psycopg.Connection[Any]"]:
-        """A connection of its own that LISTENs; read it with `notifies(timeout=…)`."""
+        """A connection of its own that LISTENs; the caller reads what comes."""
         try:
             with self.connect_directly() as connection:
                 connection.execute(psycopg.sql.SQL("LISTEN {}").format(psycopg.sql.Identifier(channel)))

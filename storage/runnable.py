@@ -120,7 +120,7 @@ class Due:
 
 
 def make_due_queued(tx: PlatformTx, *, limit: int) -> Due:
-    """Queue the scheduled and retrying steps whose time has come."""
+    """Queue the scheduled and retrying steps whose time has come; whoever holds one of them is left to do so."""
     row = tx.sql(_MAKE_DUE, limit=limit).one()
     return Due(steps=row.steps, seconds_to_next=0.0 if row.steps == limit else row.seconds_to_next)
 

@@ -10,6 +10,7 @@ from api import errors
 from api.errors import TABLE, Refused
 from api.short_cut import ShortCut, short_cuts
 from tasks.errors import Flaw, InvalidDocument
+from tests.api.conftest import Api
 
 
 class Narrower(InvalidDocument):
@@ -32,7 +33,8 @@ class Asked(ShortCut):
     async def handler(request: Request) -> Response:
         if name := request.query_params.get("raise"):
             raise RAISED[name]
-        return Response(request.scope["route"].path, headers={"X-App": request.app.title})
+        way = "long" if "endpoint" in request.scope else "short"  # which the router notes
+        return Response(f"{request.scope['route'].path} {way}", headers={"X-App": request.app.title})
 
 
 async def _documented() -> None:
@@ -61,10 +63,19 @@ def test_what_is_not_foreseen_reaches_who_notes_it() -> None:
         TestClient(client(cut=True).app).post("/asked?raise=unforeseen")
 
 
-def test_a_handler_knows_its_app_and_its_route() -> None:
-    for cut in (True, False):
-        answer = client(cut=cut).post("/asked")
-        assert (answer.text, answer.headers["X-App"]) == ("/asked", "of the test")
+@pytest.mark.parametrize(("cut", "way"), [(True, "short"), (False, "long")])
+def test_a_handler_knows_its_app_and_its_route(cut: bool, way: str) -> None:
+    answer = client(cut=cut).post("/asked")
+    assert (answer.text, answer.headers["X-App"]) == (f"/asked {way}", "of the test")
+
+
+def test_a_job_is_submitted_past_the_router(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def never(*_: object) -> None:
+        raise LookupError("the router was asked")
+
+    monkeypatch.setattr(api.served.app.router, "middleware_stack", never)
+    assert api.acme.post(json={"steps": {"say": {"kind": "echo"}}}).status_code == 202
+    assert api.acme.get("/v1/jobs").status_code == 500
 
 
 @pytest.mark.parametrize(
