@@ -87,9 +87,9 @@ class Hub:
             try:
                 with self._database.listen(EVENTS_CHANNEL) as connection:
                     connection.execute(f"LISTEN {WEBHOOKS_CHANNEL}; LISTEN {KEYS_CHANNEL}")
-                    failures = 0  # news that came with that answer are covered by what follows
+                    failures = 0
                     self._in_loop(self._keys.listening)
-                    self._in_loop(self._wake, None)  # whatever was said while we were away
+                    self._in_loop(self._wake, None)  # whatever was said while we were away, or came with that answer
                     try:
                         self._listen(connection)
                     finally:
