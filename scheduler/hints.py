@@ -15,7 +15,7 @@ from storage.publishing import Runnable
 from tasks.names import KINDS, Kind
 from tasks.transport.publishing import pipelined
 
-SHARES = 4  # hints of a kind over which what waits is spread before they grow, at least
+SHARES = 4  # hints of a kind over which what waits is spread before they grow, while nobody is known to serve its queue
 ANSWER_SECONDS = 3  # a broker that says nothing for this long is away
 
 
@@ -149,7 +149,7 @@ def hint_groups(steps: Sequence[Runnable], most: Mapping[str, int], slots: int) 
             alike[step.kind, step.priority].append(step)
     groups = list(alone)
     for (kind, _), those in alike.items():
-        size = min(most[kind], max(1, len(those) // max(SHARES, slots)))
+        size = min(most[kind], max(1, len(those) // (slots or SHARES)))
         groups += [those[first : first + size] for first in range(0, len(those), size)]
     place = {step.step_id: number for number, step in enumerate(steps)}
     return sorted(groups, key=lambda group: place[group[0].step_id])

@@ -131,10 +131,10 @@ def test_a_retry_is_sent_when_its_time_has_come_and_not_before(
 def test_a_queue_of_the_broker_holds_no_more_than_its_window_and_the_most_urgent_go_first(
     database: Database, tenant: TenantId, broker: "redis.Redis", hints: Hints, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(relaying, "WINDOW", 4)
+    monkeypatch.setattr(relaying, "WINDOW", 3)
     late = [put_in(database, tenant, ECHO | {"priority": "low"}) for _ in range(5)]
-    soon = [put_in(database, tenant) for _ in range(3)]
-    assert relaying.publish(database, hints) == relaying.Published(sent=4)
+    soon = [put_in(database, tenant) for _ in range(2)]
+    assert relaying.publish(database, hints) == relaying.Published(sent=3)
     assert set(steps_in(broker)) == {job.steps[0].id for job in (*soon, late[0])}
     assert relaying.publish(database, hints) == relaying.Published(sent=0)
     taken(database, tenant, soon[0], "say")
@@ -266,6 +266,17 @@ def test_small_steps_gather_while_enough_are_sent_but_not_for_long_nor_behind_ur
         tx.sql("UPDATE steps SET run_at = run_at - interval '1 second' WHERE published_at IS NULL")
     assert relaying.publish(database, hints) == relaying.Published(sent=1)
     assert waits.steps[0].id in steps_in(broker)
+
+
+def test_small_steps_are_shared_out_to_the_slots_that_there_are(
+    database: Database, tenant: TenantId, broker: "redis.Redis", hints: Hints
+) -> None:
+    with database.platform() as tx:
+        workers.seen(tx, "w1", queues=["default"], slots=2, for_seconds=60)
+    for _ in range(30):
+        put_in(database, tenant)
+    assert relaying.publish(database, hints).sent == 30
+    assert len(messages(broker)) == 2
 
 
 def test_small_steps_share_hints_only_where_more_wait_than_there_are_slots(
