@@ -30,7 +30,7 @@ from tasks.process import Process, is_handing_back
 log = logging.getLogger(__name__)
 
 FIRST = 8  # steps that are claimed before the pace is known,
-MOST = 32  # and at most: what a slot that is killed loses at once
+MOST = 100  # and at most: what a slot that is killed loses at once
 GATHER_SECONDS = 0.05  # how long an end may wait for others
 SLOW_SECONDS = 0.5  # a step that takes longer lets the others go
 OVERTAKEN = PublicError(code="step_overtaken", message="a step of the same hint took long, so this one went to others")
