@@ -8,14 +8,15 @@ from tests.bench.client import Orders, Seen, send
 from tests.bench.options import Options
 from tests.bench.rounds import Figures, cpu_ms, quantiles, summary, take_turns
 from tests.bench.servers import Servers
-from tests.bench.turn import Turn, millrace
+from tests.bench.turn import OWN, Turn, millrace
 
 SHARES = (50, 90)
 CONNECTIONS = 64
 
-_TIMES = """
+_TIMES = f"""
 SELECT j.id, extract(epoch FROM a.started_at)::float, extract(epoch FROM j.finished_at)::float
-FROM jobs j JOIN steps s ON s.job_id = j.id JOIN attempts a ON a.step_id = s.id WHERE j.created_at > %(since)s
+FROM jobs j JOIN steps s ON s.job_id = j.id JOIN attempts a ON a.step_id = s.id
+WHERE j.created_at > %(since)s AND j.{OWN}
 """
 
 

@@ -12,7 +12,7 @@ from tests.bench.processes import family_seconds
 from tests.bench.rounds import Figures, cpu_ms, quantiles, summary, take_turns
 from tests.bench.servers import Servers, process
 from tests.bench.submitting import serving
-from tests.bench.turn import BODY, Turn, millrace
+from tests.bench.turn import BODY, OWN, Turn, millrace
 from tests.waiting import until
 
 CLIENTS = 32
@@ -40,7 +40,7 @@ def _millrace(servers: Servers, options: Options) -> Figures:
 def of_turn(turn: Turn, options: Options) -> Figures:
     """The figures of a platform that runs; all its jobs so far were of this kind of turn and succeeded."""
     url, request = turn.running.api, turn.request()
-    [(earlier,)] = turn.rows("SELECT count(*) FROM jobs")
+    [(earlier,)] = turn.rows(f"SELECT count(*) FROM jobs WHERE {OWN}")
     send(Orders(url=url, requests=[request], count=options.warm, clients=CLIENTS))
     turn.ended(earlier + options.warm)
     before, since = turn.cpu(), turn.now()
