@@ -29,8 +29,7 @@ from tasks.process import Process, is_handing_back
 
 log = logging.getLogger(__name__)
 
-FIRST = 8  # steps that are claimed before the pace is known,
-MOST = 100  # and at most: what a slot that is killed loses at once
+MOST = 100  # steps that are claimed at once at most: what a slot that is killed loses
 GATHER_SECONDS = 0.05  # how long an end may wait for others
 SLOW_SECONDS = 0.5  # a step that takes longer lets the others go
 OVERTAKEN = PublicError(code="step_overtaken", message="a step of the same hint took long, so this one went to others")
@@ -67,9 +66,9 @@ def perform(process: Process, kind: Kind, asked: Sequence[Asked]) -> None:
 
 
 def _size(kind: Kind) -> int:
-    """How many to claim at once."""
+    """How many to claim at once; one before the pace is known: others would stand as begun, however long it takes."""
     pace = _pace.get(kind.name)
-    return FIRST if pace is None else min(MOST, max(1, int(GATHER_SECONDS / pace)))
+    return 1 if pace is None else min(MOST, max(1, int(GATHER_SECONDS / pace)))
 
 
 def _note_pace(kind: Kind, seconds: float) -> None:

@@ -4,6 +4,7 @@ import pytest
 
 from storage import delivering, holds, processes, queues, stops, webhooks, workers
 from storage.processes import Known
+from storage.standing import WINDOW_HALF
 from tasks.budget_rules import Why, held
 from tasks.names import Queue
 from tests.api.conftest import Api
@@ -55,11 +56,11 @@ def test_relay_lag_is_the_age_of_the_oldest_step_that_should_have_been_sent(own_
 
 def test_what_waits_behind_a_full_window_is_no_lag_of_the_relay(own_api: Api, operate: str) -> None:
     many = {"steps": {f"s{place}": {"kind": "echo"} for place in range(50)}}
-    for _ in range(6):
+    for _ in range(2 * WINDOW_HALF // 50):
         put_in(own_api.database, own_api.acme.tenant, many)
     grow_old(own_api, 100)
     sent = "UPDATE steps SET published_at = now() WHERE id IN (SELECT id FROM steps ORDER BY id LIMIT %(limit)s)"
-    for limit, is_late in ((249, True), (250, False)):
+    for limit, is_late in ((WINDOW_HALF - 1, True), (WINDOW_HALF, False)):
         with own_api.database.platform() as tx:
             tx.sql(sent, limit=limit)
         assert (number(seen(own_api, operate), LAG) > 0) == is_late

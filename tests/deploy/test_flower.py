@@ -5,7 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -108,8 +108,11 @@ def test_after_a_kill_it_shows_what_it_had_heard_and_what_it_missed(
         since, kept = time.time(), Path(env["FLOWER_DB"])  # what was kept before may not have all of it
 
         def is_kept() -> bool:
-            files = [file for file in kept.parent.glob("flower*") if file.stat().st_mtime > since]
-            return any(b"stp_heard" in file.read_bytes() for file in files)
+            for file in kept.parent.glob("flower*"):
+                with suppress(FileNotFoundError):  # it is written beside its place, and moved
+                    if file.stat().st_mtime > since and b"stp_heard" in file.read_bytes():
+                        return True
+            return False
 
         until(is_kept)
         first.kill()
