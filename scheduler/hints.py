@@ -1,5 +1,6 @@
 """The broker as the relay sees it: sends the hint that a step may run, and tells how many hints a queue holds."""
 
+import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ from storage.publishing import Runnable
 from tasks.names import KINDS, Kind
 from tasks.transport.publishing import pipelined
 
-SHARES = 4  # hints of a kind over which what waits is spread before they grow, while nobody is known to serve its queue
+SHARES = 4  # hints over which what waits is spread while nobody is known to serve its queue
 ANSWER_SECONDS = 3  # a broker that says nothing for this long is away
 
 
@@ -137,8 +138,8 @@ class Hints:
 def hint_groups(steps: Sequence[Runnable], most: Mapping[str, int], slots: int) -> list[list[Runnable]]:
     """The steps in their order, but those of one kind and priority together: at most `most` of the kind in one hint.
 
-    Where few wait, each has a hint of its own, until there is one for each of the `slots` of the queue's workers. So
-    has what has lost its worker before, which could take others with it.
+    They are spread evenly over as many hints as the queue's workers have `slots`, or more if there are too many for
+    that. What has lost its worker before, and could take others with it, has a hint of its own.
     """
     alike: dict[tuple[str, int], list[Runnable]] = defaultdict(list)
     alone: list[list[Runnable]] = []
@@ -149,8 +150,8 @@ def hint_groups(steps: Sequence[Runnable], most: Mapping[str, int], slots: int) 
             alike[step.kind, step.priority].append(step)
     groups = list(alone)
     for (kind, _), those in alike.items():
-        size = min(most[kind], max(1, len(those) // (slots or SHARES)))
-        groups += [those[first : first + size] for first in range(0, len(those), size)]
+        number = max(math.ceil(len(those) / most[kind]), min(len(those), slots or SHARES))
+        groups += [those[len(those) * n // number : len(those) * (n + 1) // number] for n in range(number)]
     place = {step.step_id: number for number, step in enumerate(steps)}
     return sorted(groups, key=lambda group: place[group[0].step_id])
 

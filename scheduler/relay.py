@@ -25,7 +25,7 @@ from tasks.names import Priority
 log = logging.getLogger(__name__)
 
 BATCH = 400  # steps per transaction: what is sent twice when one of them cannot be sent
-WINDOW = 1000  # hints per queue that the broker holds at a time; the rest waits in the database
+WINDOW = 1000  # steps per queue whose hints the broker holds at a time; the rest waits in the database
 FORGOTTEN = 5_000  # hints that a broker can have forgotten: the windows of all queues together are smaller
 DUE = 1000  # steps whose time has come, queued at once
 POLL_SECONDS = 1.0  # how often it looks without being woken

@@ -11,7 +11,7 @@ from storage.database import PlatformTx
 MOST = 20_000  # rows that are looked at for a number: at most 0.1 s; of more than that nobody is told
 MOST_HELD = 5_000  # steps that are looked at for breakers, those that go soonest
 MOST_LANES = 5_000  # places that webhooks go to, of which each is looked at: about 20 µs
-WINDOW_HALF = 500  # hints: the relay keeps 1000 per queue in the broker (scheduler.relay)
+WINDOW_HALF = 500  # steps: the relay keeps the hints of 1000 per queue in the broker (scheduler.relay)
 DOWN = "the latest calls to "  # how a reason begins for which a step is held, see tasks.budget_rules
 
 # The relay is to blame for a step that was not sent only while the broker has room for it: behind a full window the

@@ -31,7 +31,8 @@ log = logging.getLogger(__name__)
 
 MOST = 100  # steps that are claimed at once at most: what a slot that is killed loses
 GATHER_SECONDS = 0.05  # how long an end may wait for others
-SLOW_SECONDS = 0.5  # a step that takes longer lets the others go
+SLOW_SECONDS = 0.5  # a step that takes longer lets the others go, and so do steps that were claimed together
+LONG_SECONDS = 1.0  # a hint that takes longer lets go what is not claimed: other slots may have time
 OVERTAKEN = PublicError(code="step_overtaken", message="a step of the same hint took long, so this one went to others")
 
 _pace: dict[str, float] = {}  # seconds that the work on a step of a kind takes in this process
@@ -39,8 +40,9 @@ _pace: dict[str, float] = {}  # seconds that the work on a step of a kind takes 
 
 @dataclass(kw_only=True, slots=True)
 class _Group:
-    """The steps of one hint: still to be claimed, claimed and not begun, done and not written; and since when.
+    """The steps of one hint: still to be claimed, claimed and not begun, done and not written.
 
+    The times are of the hint, of those claimed together, and of the step that is being worked on (0 if there is none).
     The lock is held while these change, and while ends are written: by the slot itself, or by its watch.
     """
 
@@ -49,7 +51,9 @@ class _Group:
     waiting: deque[Asked]
     claimed: deque[Claim] = field(default_factory=deque)
     done: list[tuple[watching.Watch, Json]] = field(default_factory=list)
-    since: float = 0.0  # when the step began that is being worked on
+    hint_since: float = field(default_factory=time.monotonic)
+    claimed_since: float = 0.0
+    since: float = 0.0
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
@@ -98,6 +102,7 @@ def _claim(group: _Group, size: int) -> None:
         raise
     with group.lock:
         group.claimed.extend(claims)
+        group.claimed_since = time.monotonic()
     if len(claims) < len(asked):
         with here.database.platform_read() as tx:
             step_groups.keep_for_later(tx, asked)
@@ -194,32 +199,57 @@ def _looked_after(group: _Group) -> Iterator[None]:
 
 def _look_after(group: _Group) -> None:
     with group.lock:
-        took = time.monotonic() - group.since if group.since else 0.0
+        now = time.monotonic()
+        took = now - group.since if group.since else 0.0
         is_late = took > GATHER_SECONDS and bool(group.done)
+        is_slow = bool(group.since) and now - group.claimed_since > SLOW_SECONDS
     try:
         if is_late:
             _write(group)
-        if took > SLOW_SECONDS:
+        if is_slow:
             _let_go(group)
+        elif now - group.hint_since > LONG_SECONDS:
+            _let_go_unclaimed(group)
     except Exception as exc:  # noqa: BLE001 - the edge of the thread: the slot meets the same, and says what it means
         log.warning("group.watch_failed reason=%s", exc)
 
 
 def _let_go(group: _Group) -> None:
-    """Have others work on what was not begun."""
-    with group.lock:
-        claims, waiting = list(group.claimed), list(group.waiting)
-        group.claimed.clear()
-        group.waiting.clear()
-    if not claims and not waiting:
-        return
-    try:
-        for claim in claims:
+    """Have others work on what was not begun. What could not be let go stays: it is tried again, or begun here."""
+    _let_go_unclaimed(group)
+    number = 0
+    while True:
+        with group.lock:
+            if not group.claimed:
+                break
+            claim = group.claimed.pop()
+        try:
             with contextlib.suppress(LeaseLost), group.process.database.begin(claim.tenant_id) as tx:
                 losses.hand_back(tx, claim, OVERTAKEN)
+        except StorageError as exc:  # at the end of the hint: its lease runs out
+            with group.lock:
+                group.claimed.append(claim)
+                group.claimed_since = time.monotonic()  # again when that is long ago
+            log.warning("group.not_let_go claimed=%s reason=%s", len(group.claimed), exc)
+            break
+        number += 1
+    if number:
+        log.info("group.let_go claimed=%s", number)
+
+
+def _let_go_unclaimed(group: _Group) -> None:
+    with group.lock:
+        waiting = list(group.waiting)
+        group.waiting.clear()
+    if not waiting:
+        return
+    try:
         with group.process.database.platform() as tx:
             runnable.give_back_hints(tx, [(tenant, step) for tenant, _, step in waiting])
-    except StorageError as exc:  # their leases run out, and their hints are missed
-        log.warning("group.not_let_go claimed=%s waiting=%s reason=%s", len(claims), len(waiting), exc)
+    except StorageError as exc:  # at the end of the hint: those of what was not claimed are missed
+        with group.lock:
+            group.waiting.extendleft(reversed(waiting))
+            group.hint_since = time.monotonic()
+        log.warning("group.not_let_go waiting=%s reason=%s", len(waiting), exc)
     else:
-        log.info("group.let_go claimed=%s waiting=%s", len(claims), len(waiting))
+        log.info("group.let_go waiting=%s", len(waiting))
