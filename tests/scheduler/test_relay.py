@@ -269,27 +269,24 @@ def test_small_steps_gather_while_enough_are_sent_but_not_for_long_nor_behind_ur
     assert waits.steps[0].id in steps_in(broker)
 
 
-def test_small_steps_are_shared_out_to_the_slots_that_there_are(
-    database: Database, tenant: TenantId, broker: "redis.Redis", hints: Hints
+@pytest.mark.parametrize(("slots", "is_held"), [(2, True), (20, False)])
+def test_small_steps_are_shared_out_to_the_slots_and_two_for_each_hold_others_back(
+    database: Database,
+    tenant: TenantId,
+    broker: "redis.Redis",
+    hints: Hints,
+    monkeypatch: pytest.MonkeyPatch,
+    slots: int,
+    is_held: bool,
 ) -> None:
+    monkeypatch.setattr(relaying, "GATHER_SECONDS", 60.0)
     with database.platform() as tx:
-        workers.seen(tx, "w1", queues=["default"], slots=2, for_seconds=60)
+        workers.seen(tx, "w1", queues=["default"], slots=slots, for_seconds=60)
     for _ in range(30):
         put_in(database, tenant)
-    assert relaying.publish(database, hints).sent == 30
-    assert len(messages(broker)) == 2
-
-
-def test_each_slot_has_a_hint_before_small_steps_share_one(
-    database: Database, tenant: TenantId, broker: "redis.Redis", hints: Hints
-) -> None:
-    with database.platform() as tx:
-        workers.seen(tx, "w1", queues=["default"], slots=20, for_seconds=60)
-    for _ in range(30):
-        put_in(database, tenant)
-    assert relaying.publish(database, hints).sent == 30
-    assert len(messages(broker)) == 20
+    assert relaying.publish(database, hints) == relaying.Published(sent=30)
+    assert len(messages(broker)) == slots
     for _ in range(60):
         put_in(database, tenant)
-    assert relaying.publish(database, hints).sent == 60  # for 20 slots 30 are not enough to hold others back
-    assert len(messages(broker)) == 20 + 20
+    assert relaying.publish(database, hints) == relaying.Published(sent=0 if is_held else 60, is_held=is_held)
+    assert len(messages(broker)) == (slots if is_held else 2 * slots)
