@@ -42,7 +42,7 @@ def place(database_url: str, broker_url: str, tmp_path: Path) -> Iterator[tuple[
             "FLOWER_DB": str(tmp_path / "new" / "flower"),
             "FLOWER_BASIC_AUTH": ":".join(LOGIN),
             "FLOWER_URL_PREFIX": "ops/flower",
-            "FLOWER_STATE_SAVE_INTERVAL": "200",
+            "FLOWER_STATE_SAVE_INTERVAL": "1000",
         }
         yield f"http://127.0.0.1:{ports['flower']}/ops/flower", {**os.environ, **own}
 
@@ -108,10 +108,10 @@ def test_after_a_kill_it_shows_what_it_had_heard_and_what_it_missed(
         since, kept = time.time(), Path(env["FLOWER_DB"])  # what was kept before may not have all of it
 
         def is_kept() -> bool:
-            for file in kept.parent.glob("flower*"):
-                with suppress(FileNotFoundError):  # it is written beside its place, and moved
-                    if file.stat().st_mtime > since and b"stp_heard" in file.read_bytes():
-                        return True
+            files = [*kept.parent.iterdir()]  # written beside their place, and moved one by one: half of them is none
+            with suppress(FileNotFoundError):
+                is_whole = all(".tmp" not in file.name and file.stat().st_mtime > since for file in files)
+                return is_whole and any(b"stp_heard" in file.read_bytes() for file in files)
             return False
 
         until(is_kept)
