@@ -6,6 +6,7 @@ newest attempt writes. Each statement is whole by itself, so it needs no transac
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from storage.database import PlatformTx, Tx
@@ -13,6 +14,20 @@ from storage.model import Claim, JobId, JobInput, JobState, Json, StepId, StopWh
 from storage.telemetry import metric_ends
 
 Asked = tuple[TenantId, JobId, StepId]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Success:
+    """What an attempt ended with, how long its work took, and how long ago that was done.
+
+    `ran_seconds` None: it has taken all the time since its claim.
+    """
+
+    claim: Claim
+    result: Json
+    ran_seconds: float | None = None
+    ago_seconds: float = 0.0
+
 
 # A row that another transaction has just changed is looked at again once that has committed: what counts is the lock
 # and the condition on the row itself, not what this statement saw at its beginning. LATERAL: row by row through the
@@ -73,7 +88,7 @@ FROM claimed
 _SUCCEED = """
 WITH given AS (
   SELECT * FROM jsonb_to_recordset(%(ends)s::jsonb)
-    AS g (tenant_id text, job_id text, id text, attempt int, result jsonb)
+    AS g (tenant_id text, job_id text, id text, attempt int, result jsonb, ran float, ago float)
 ), held AS MATERIALIZED (
   SELECT j.*
   FROM (
@@ -86,7 +101,8 @@ WITH given AS (
 ), ended AS (
   UPDATE steps s
   SET state = 'succeeded', error = NULL, lease_until = NULL, result = NULLIF(g.result, 'null'), progress = 1,
-      finished_at = clock_timestamp()
+      started_at = GREATEST(s.started_at, clock_timestamp() - make_interval(secs => g.ago + g.ran)),
+      finished_at = clock_timestamp() - make_interval(secs => g.ago)
   FROM given g JOIN held h ON h.tenant_id = g.tenant_id AND h.id = g.job_id
   WHERE s.tenant_id = g.tenant_id AND s.id = g.id AND s.job_id = g.job_id AND s.attempt = g.attempt
     AND s.state = 'running'
@@ -167,13 +183,13 @@ def keep_for_later(tx: Tx | PlatformTx, asked: Sequence[Asked]) -> None:
     tx.sql(_KEEP_FOR_LATER, tenants=[tenant for tenant, _, _ in asked], steps=[step for _, _, step in asked])
 
 
-def succeed(tx: Tx | PlatformTx, ended: Sequence[tuple[Claim, Json]]) -> frozenset[StepId]:
+def succeed(tx: Tx | PlatformTx, ended: Sequence[Success]) -> frozenset[StepId]:
     """End these steps with their results, ready what waited for them, and end the jobs whose last steps they were.
 
     Returns those that it has ended: of the others a newer attempt holds the step, or the job is being stopped.
     """
-    by_id: Mapping[str, Claim] = {claim.step_id: claim for claim, _ in ended}
-    rows = tx.sql(_SUCCEED, ends=json.dumps([_given(claim, result) for claim, result in ended])).all()
+    by_id: Mapping[str, Claim] = {one.claim.step_id: one.claim for one in ended}
+    rows = tx.sql(_SUCCEED, ends=json.dumps([_given(one) for one in ended])).all()
     told: set[str] = set()
     for row in rows:
         metric_ends.succeeded(tx, by_id[row.id], seconds=row.ran_seconds)
@@ -183,13 +199,15 @@ def succeed(tx: Tx | PlatformTx, ended: Sequence[tuple[Claim, Json]]) -> frozens
     return frozenset(StepId(row.id) for row in rows)
 
 
-def _given(claim: Claim, result: Json) -> Json:
+def _given(one: Success) -> Json:
     return {
-        "tenant_id": claim.tenant_id,
-        "job_id": claim.job_id,
-        "id": claim.step_id,
-        "attempt": claim.attempt,
-        "result": result,
+        "tenant_id": one.claim.tenant_id,
+        "job_id": one.claim.job_id,
+        "id": one.claim.step_id,
+        "attempt": one.claim.attempt,
+        "result": one.result,
+        "ran": one.ran_seconds,
+        "ago": one.ago_seconds,
     }
 
 

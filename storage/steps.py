@@ -9,6 +9,7 @@ from storage.database import Tx
 from storage.ending import News, canceled_news, end_attempt, end_steps, error_json, lock_job
 from storage.errors import JobStopping, LeaseLost
 from storage.model import Claim, JobId, JobState, Json, Outcome, PublicError, StepId, StepState, Used
+from storage.step_groups import Success
 from storage.telemetry import metric_ends
 
 DEPENDENCY_FAILED = PublicError(
@@ -109,7 +110,7 @@ def succeed(tx: Tx, claim: Claim, result: Json) -> None:
 
     Raises LeaseLost if a newer attempt holds the step.
     """
-    if step_groups.succeed(tx, [(claim, result)]):
+    if step_groups.succeed(tx, [Success(claim=claim, result=result)]):
         return
     lock_job(tx, claim.job_id)  # of a job that is being stopped; what waits for this step is about to end
     end_attempt(tx, claim, StepState.SUCCEEDED, Outcome.SUCCEEDED, result=result)

@@ -15,6 +15,7 @@ from storage.database import Tx
 from storage.errors import DatabaseUnavailable, ObjectStoreUnavailable
 from storage.fingerprints import fingerprint
 from storage.model import Claim, Json, PublicError
+from storage.step_groups import Success
 from tasks import conditions
 from tasks.errors import StepFailed, StepIncomplete, StepRetryable
 from tasks.names import Kind
@@ -35,11 +36,11 @@ MEMORY = "memory"
 class End:
     """How a step ends: what writes it, in a transaction; whether it will be tried again; whether the process ends.
 
-    `stopped`: it ended because its job was stopped. `alone`: what it succeeded with, if nothing but that is written.
+    `stopped`: it ended because its job was stopped. `alone`: its success, if nothing but that is written.
     """
 
     write: Callable[[Tx], object]
-    alone: tuple[Claim, Json] | None = None
+    alone: Success | None = None
     again: bool = False
     is_last_of_process: bool = False
     stopped: bool = False
@@ -61,7 +62,7 @@ def done(claim: Claim, result: Json, additions: Sequence[Addition]) -> tuple[End
         for add in additions:
             add(tx)
 
-    return End(write=succeed, alone=None if additions else (claim, result)), None
+    return End(write=succeed, alone=None if additions else Success(claim=claim, result=result)), None
 
 
 def in_part(

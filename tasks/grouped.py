@@ -135,7 +135,7 @@ def _work_on(group: _Group, claim: Claim) -> None:
             if end.alone is not None:
                 watch.worked()
                 with group.lock:
-                    group.done.append((watch, end.alone[1]))
+                    group.done.append((watch, end.alone.result))
                 return
             end, _ = base.conclude(process, kind, claim, end, error, watch)
         except LeaseLost:
@@ -160,9 +160,10 @@ def _write(group: _Group) -> None:
 
 def _write_done(group: _Group) -> None:
     done = list(group.done)
-    ended = [(watch.claim, result) for watch, result in done]
 
     def succeed() -> frozenset[str]:
+        now = time.monotonic()
+        ended = [watch.success(result, now=now) for watch, result in done]
         with group.process.database.platform_read() as tx:
             return frozenset(step_groups.succeed(tx, ended))
 

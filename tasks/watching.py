@@ -11,7 +11,8 @@ from pydantic import ValidationError
 from structlog.contextvars import bound_contextvars
 
 from storage.errors import DatabaseUnavailable, ObjectStoreUnavailable
-from storage.model import Claim, PublicError
+from storage.model import Claim, Json, PublicError
+from storage.step_groups import Success
 from storage.telemetry import failures, trace_steps, traces
 from storage.telemetry.trace_context import trace_id_of
 from tasks import counting
@@ -57,6 +58,11 @@ class Watch:
         """The work has been done, and its end is written later, together with others': then `succeeded` is told."""
         self.span.set(millrace__outcome="succeeded")
         self.seconds = time.monotonic() - self.began
+
+    def success(self, result: Json, *, now: float) -> Success:
+        """What `worked` found, to be written at `now`, a time of time.monotonic()."""
+        ago = max(0.0, now - self.began - self.seconds)
+        return Success(claim=self.claim, result=result, ran_seconds=self.seconds, ago_seconds=ago)
 
     def succeeded(self) -> None:
         """The rows say so now, outside the block of `attempt`."""

@@ -26,6 +26,7 @@ from storage import batches, step_groups
 from storage.batch_ids import BatchId
 from storage.migrate import upgrade
 from storage.model import JobId, StepId, TenantId
+from storage.step_groups import Success
 from tests.api.started import Api, started_api
 
 ECHO = b'{"steps": {"say": {"kind": "echo", "message": "hello"}}}'
@@ -154,7 +155,7 @@ def _finish(api: Api, which: str, jobs: int = 500, group: int = 50) -> float:
     for start in range(0, jobs, group):
         with api.database.platform_read() as tx:
             claimed = step_groups.claim(tx, asked[start : start + group], worker="w", slot=0, lease_seconds=60)
-            step_groups.succeed(tx, [(one, {}) for one in claimed])
+            step_groups.succeed(tx, [Success(claim=one, result={}) for one in claimed])
     return (time.perf_counter() - began) / jobs * 1e6
 
 

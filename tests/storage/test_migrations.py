@@ -91,7 +91,7 @@ def test_migrating_twice_and_at_once_does_no_harm(database_url: str) -> None:
     with ThreadPoolExecutor(3) as pool:
         list(pool.map(upgrade, [database_url] * 3))
     with psycopg.connect(database_url) as connection:
-        assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [("0016",)]
+        assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [("0017",)]
 
 
 def test_what_was_open_before_steps_were_counted_counts(database_url: str) -> None:

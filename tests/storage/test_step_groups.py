@@ -8,7 +8,7 @@ import pytest
 from storage import events, jobs, queues, step_groups, steps, stops
 from storage.database import Database
 from storage.model import Claim, Job, JobId, JobState, Outcome, StepId, StepState, TenantId
-from storage.step_groups import Asked
+from storage.step_groups import Asked, Success
 from storage.tenants import ensure
 from tests.documents import CHAIN, put_in
 
@@ -32,7 +32,7 @@ def claimed(database: Database, group: Sequence[Asked], *, worker: str = "w1") -
 
 def succeeded(database: Database, claims: Sequence[Claim]) -> frozenset[StepId]:
     with database.platform_read() as tx:
-        return step_groups.succeed(tx, [(claim, {"by": claim.name}) for claim in claims])
+        return step_groups.succeed(tx, [Success(claim=claim, result={"by": claim.name}) for claim in claims])
 
 
 def read(database: Database, tenant: TenantId, job: Job) -> Job:

@@ -1,7 +1,9 @@
 """A hint that names many steps, in this process, and in a real worker whose slot is killed."""
 
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,7 +11,7 @@ import psutil
 import pytest
 
 from scheduler.hints import Hints
-from storage import jobs, losses, stops
+from storage import counts, jobs, losses, stops
 from storage.database import Database
 from storage.errors import DatabaseUnavailable
 from storage.model import Job, JobState, Outcome, StepState, TenantId, new_job_id
@@ -21,9 +23,15 @@ from tasks.names import KINDS
 from tasks.process import Process
 from tasks.submit import submit
 from tests.documents import put_in
-from tests.tasks.grouped_work import SMALL
+from tests.tasks.grouped_work import SMALL, hurry
 from tests.tasks.working import Relaying, Worker
 from tests.waiting import until
+
+
+@pytest.fixture(autouse=True)
+def _unhurried() -> Iterator[None]:
+    yield
+    hurry.clear()
 
 
 def small(process: Process, tenant: TenantId, do: str = "well", seconds: float = 0.0) -> Job:
@@ -71,15 +79,39 @@ def test_each_step_of_a_hint_ends_in_its_own_way(
     assert [(tried.outcome, tried.worker) for tried in last.steps[0].attempts] == [(Outcome.SUCCEEDED, "w1")]
 
 
-def test_a_job_that_is_canceled_while_its_step_waits_to_be_written_ends_as_it_would_alone(
-    process: Process, tenant: TenantId
+def test_what_is_told_of_a_step_is_its_own_time_and_not_its_wait_for_the_others(
+    process: Process, tenant: TenantId, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first, second = small(process, tenant), small(process, tenant, seconds=0.3)
+    monkeypatch.setattr(grouped, "_pace", {SMALL.name: grouped.GATHER_SECONDS / 8})
+    monkeypatch.setattr(grouped, "SLOW_SECONDS", 60.0)  # however busy this machine is
+    made = [small(process, tenant, seconds=0.2), *(small(process, tenant) for _ in range(7))]
+    began = time.monotonic()
+    grouped.perform(process, SMALL, asked(tenant, *made))
+    took = time.monotonic() - began
+    tries = [now(process, tenant, job).steps[0].attempts[0] for job in made]
+    ran = [(tried.finished_at - tried.started_at).total_seconds() for tried in tries]
+    assert ran[0] >= 0.2
+    assert 0 < sum(ran) <= took, "one after another"
+    for before, after in pairwise(tries):
+        assert after.started_at > before.started_at
+    with process.database.platform_read() as tx:
+        service = counts.read(tx, [SMALL.queue])[SMALL.queue].load.service
+    assert service is not None
+    assert service.mean_seconds == pytest.approx(sum(ran) / len(ran), rel=0.01)
+
+
+def test_a_job_that_is_canceled_while_its_step_waits_to_be_written_ends_as_it_would_alone(
+    process: Process, tenant: TenantId, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(grouped, "SLOW_SECONDS", 60.0)  # however busy this machine is
+    monkeypatch.setattr(grouped, "LONG_SECONDS", 60.0)
+    first, second = small(process, tenant), small(process, tenant, seconds=60)
     done = threading.Thread(target=grouped.perform, args=(process, SMALL, asked(tenant, second, first)), daemon=True)
     done.start()
     until(lambda: now(process, tenant, second).state is JobState.RUNNING)
     with process.database.begin(tenant) as tx:
         stops.cancel(tx, second.id)
+    hurry.set()
     done.join()
     assert now(process, tenant, second).state is JobState.CANCELED
     assert now(process, tenant, first).state is JobState.SUCCEEDED
@@ -89,7 +121,7 @@ def test_nothing_waits_for_a_step_that_takes_long(
     process: Process, tenant: TenantId, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(grouped, "_pace", {SMALL.name: grouped.GATHER_SECONDS / 8})
-    before, slow = small(process, tenant), small(process, tenant, seconds=3)
+    before, slow = small(process, tenant), small(process, tenant, seconds=60)
     behind = [small(process, tenant) for _ in range(20)]
     sent(process)
     everything = asked(tenant, before, slow, *behind)
@@ -103,6 +135,7 @@ def test_nothing_waits_for_a_step_that_takes_long(
     assert outcomes == [[Outcome.RETURNED]] * 6 + [[]] * 14, "eight were claimed at first"
     grouped.perform(process, SMALL, asked(tenant, *behind))
     assert {now(process, tenant, job).state for job in behind} == {JobState.SUCCEEDED}
+    hurry.set()
     thread.join()
     assert now(process, tenant, slow).state is JobState.SUCCEEDED
 
@@ -147,7 +180,7 @@ def test_what_cannot_be_let_go_is_tried_again(
         losses.hand_back(*given)
 
     monkeypatch.setattr(grouped, "losses", SimpleNamespace(hand_back=back))
-    made = [small(process, tenant, seconds=3), *(small(process, tenant) for _ in range(6))]
+    made = [small(process, tenant, seconds=60), *(small(process, tenant) for _ in range(6))]
     sent(process)
     thread = threading.Thread(target=grouped.perform, args=(process, SMALL, asked(tenant, *made)), daemon=True)
     thread.start()
@@ -156,6 +189,7 @@ def test_what_cannot_be_let_go_is_tried_again(
     assert not refusals
     outcomes = [[tried.outcome for tried in now(process, tenant, job).steps[0].attempts] for job in made[1:]]
     assert outcomes == [[Outcome.RETURNED]] * 2 + [[]] * 4
+    hurry.set()
     thread.join()
 
 
@@ -163,13 +197,12 @@ def test_a_slot_that_is_killed_costs_no_step_of_its_hint(
     worker: Worker, database: Database, tenant: TenantId, read: Callable[[Job], Job], relaying: Relaying
 ) -> None:
     with worker("-c", "1") as process:
-        relaying.stop()
-        quick = [put_in(database, tenant) for _ in range(60)]
-        hints = Hints()
-        hints.send([runnable(tenant, job) for job in quick])  # from now on it claims many at once
+        quick = [put_in(database, tenant) for _ in range(60)]  # after these it claims many at once
         until(lambda: {read(job).state for job in quick} == {JobState.SUCCEEDED})
-        slow = put_in(database, tenant, {"steps": {"say": {"kind": "echo", "sleep_seconds": 0.4}}})
+        relaying.stop()
+        slow = put_in(database, tenant, {"steps": {"say": {"kind": "echo", "sleep_seconds": 3}}})
         others = [put_in(database, tenant) for _ in range(20)]
+        hints = Hints()
         hints.send([runnable(tenant, job) for job in (slow, *others)])
         hints.close()
         until(lambda: read(slow).state is JobState.RUNNING)
@@ -179,15 +212,18 @@ def test_a_slot_that_is_killed_costs_no_step_of_its_hint(
         relaying.start()
         until(lambda: {read(job).state for job in (slow, *others)} == {JobState.SUCCEEDED})
         tried = [[one.outcome for one in read(job).steps[0].attempts] for job in others]
-    lost = tried.count([Outcome.LOST, Outcome.SUCCEEDED])  # those that were claimed with the slow one come first
-    assert tried == [[Outcome.LOST, Outcome.SUCCEEDED]] * lost + [[Outcome.SUCCEEDED]] * (20 - lost)
+    assert {outcomes[-1] for outcomes in tried} == {Outcome.SUCCEEDED}
+    # Those that were claimed with the slow one come first; on a busy machine they may be let go before the kill.
+    before = [outcome for outcomes in tried for outcome in outcomes[:-1]]
+    assert [len(outcomes) for outcomes in tried] == [2] * len(before) + [1] * (20 - len(before))
+    assert set(before) <= {Outcome.LOST, Outcome.RETURNED}
 
 
 def test_before_it_is_known_how_long_they_take_one_is_claimed_at_a_time(
     process: Process, tenant: TenantId, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(grouped, "_pace", {})
-    slow, behind = small(process, tenant, seconds=2), small(process, tenant)
+    slow, behind = small(process, tenant, seconds=60), small(process, tenant)
     sent(process)
     thread = threading.Thread(target=grouped.perform, args=(process, SMALL, asked(tenant, slow, behind)), daemon=True)
     thread.start()
@@ -195,6 +231,7 @@ def test_before_it_is_known_how_long_they_take_one_is_claimed_at_a_time(
     until(lambda: unsent(process) == {behind.steps[0].id})
     assert now(process, tenant, behind).state is JobState.QUEUED
     assert now(process, tenant, behind).steps[0].attempts == ()
+    hurry.set()
     thread.join()
 
 

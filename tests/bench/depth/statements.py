@@ -36,6 +36,7 @@ from storage.database import Database, PlatformTx
 from storage.listing import JobFilter
 from storage.model import JobState, TenantId, new_job_id
 from storage.replays import DeadLetterFilter
+from storage.step_groups import Success
 from tasks.document import parse
 from tasks.names import Priority, Queue
 from tasks.submit import submit
@@ -93,7 +94,9 @@ def _path(tenant: TenantId) -> Iterator[tuple[str, Act]]:
         return step_groups.claim(tx, _queued(tx, count), worker="w", slot=1, lease_seconds=30)
 
     def finished(tx: PlatformTx, count: int) -> object:
-        return step_groups.succeed(tx, [(claim, {"message": "hello"}) for claim in claimed(tx, count)])
+        return step_groups.succeed(
+            tx, [Success(claim=claim, result={"message": "hello"}) for claim in claimed(tx, count)]
+        )
 
     def renewed(tx: PlatformTx) -> object:
         claims = claimed(tx, 20)
