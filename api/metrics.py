@@ -106,7 +106,7 @@ _OF_RATE: Sequence[tuple[str, str, Callable[[Load], float], Callable[[Load], flo
 _OF_SERVICE: Sequence[tuple[str, str, Callable[[ServiceTime], float]]] = (
     (
         "service_mean_seconds",
-        "How long an attempt takes from claim to end, of the last five minutes or, if few ended, of the last hour.",
+        "How long an attempt takes a slot, of the last five minutes or, if few ended, of the last hour.",
         lambda service: service.mean_seconds,
     ),
     (

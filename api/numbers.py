@@ -23,7 +23,7 @@ class RatesDocument(Document):
 
 
 class ServiceDocument(Document):
-    """How long attempts take from claim to end, in seconds: `samples` of the last five minutes, or of the last hour."""
+    """How long attempts take a slot, in seconds: `samples` of the last five minutes, or of the last hour."""
 
     mean: float
     p95: float

@@ -131,7 +131,7 @@ GROUP BY queue, in_seconds ORDER BY in_seconds
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ServiceTime:
-    """How long attempts take, in seconds; `p95_seconds` is at most 5 % off.
+    """How long attempts take a slot, in seconds; `p95_seconds` is at most 5 % off, or a millisecond.
 
     Of the last five minutes, or, where these had fewer than ENOUGH, of the last hour.
     """

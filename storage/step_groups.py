@@ -18,9 +18,9 @@ Asked = tuple[TenantId, JobId, StepId]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Success:
-    """What an attempt ended with, how long its work took, and how long ago that was done.
+    """What an attempt ended with, how long it took its slot, and how long ago it was done.
 
-    `ran_seconds` None: it has taken all the time since its claim.
+    `ran_seconds` None: all the time from its claim until now.
     """
 
     claim: Claim
@@ -101,8 +101,9 @@ WITH given AS (
 ), ended AS (
   UPDATE steps s
   SET state = 'succeeded', error = NULL, lease_until = NULL, result = NULLIF(g.result, 'null'), progress = 1,
-      started_at = GREATEST(s.started_at, clock_timestamp() - make_interval(secs => g.ago + g.ran)),
-      finished_at = clock_timestamp() - make_interval(secs => g.ago)
+      started_at = GREATEST(s.started_at, statement_timestamp() - make_interval(secs => g.ago + g.ran)),
+      finished_at = CASE WHEN g.ran IS NULL THEN clock_timestamp()
+                         ELSE GREATEST(s.started_at, statement_timestamp() - make_interval(secs => g.ago)) END
   FROM given g JOIN held h ON h.tenant_id = g.tenant_id AND h.id = g.job_id
   WHERE s.tenant_id = g.tenant_id AND s.id = g.id AND s.job_id = g.job_id AND s.attempt = g.attempt
     AND s.state = 'running'

@@ -53,6 +53,11 @@ WHERE tenant_id = %(tenant)s AND id = %(step)s AND attempt = %(attempt)s AND sta
 RETURNING id
 """
 
+_BEGUN = """
+UPDATE steps SET started_at = GREATEST(started_at, clock_timestamp() - make_interval(secs => %(seconds)s))
+WHERE tenant_id = %(tenant)s AND id = %(step)s AND attempt = %(attempt)s AND state = 'running'
+"""
+
 _KEEP = """
 UPDATE steps SET result = %(result)s::jsonb
 WHERE tenant_id = %(tenant)s AND id = %(step)s AND attempt = %(attempt)s AND state = 'running'
@@ -94,6 +99,12 @@ def keep(tx: Tx, claim: Claim, result: Json) -> None:
     lock_job(tx, claim.job_id)
     if not _fenced(tx, _KEEP, claim, result=None if result is None else json.dumps(result)).all():
         raise LeaseLost(f"{claim.step_id} attempt {claim.attempt}")
+
+
+def begun(tx: Tx, claim: Claim, *, seconds_ago: float) -> None:
+    """Before its end is written: the work began so long ago, and not with the claim. A step that is lost is left."""
+    lock_job(tx, claim.job_id)
+    _fenced(tx, _BEGUN, claim, seconds=seconds_ago)
 
 
 def check(tx: Tx, claim: Claim) -> None:

@@ -12,12 +12,13 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from celery.exceptions import SoftTimeLimitExceeded
 
-from storage import losses, runnable, step_groups
+from storage import losses, runnable, step_groups, steps
+from storage.database import Tx
 from storage.errors import DatabaseRefused, LeaseLost, StorageError
 from storage.model import Claim, Json, PublicError
 from storage.step_groups import Asked
@@ -36,6 +37,7 @@ LONG_SECONDS = 1.0  # a hint that takes longer lets go what is not claimed: othe
 OVERTAKEN = PublicError(code="step_overtaken", message="a step of the same hint took long, so this one went to others")
 
 _pace: dict[str, float] = {}  # seconds that the work on a step of a kind takes in this process
+_share: dict[str, float] = {}  # seconds that one's share of the claim and of the ends of those claimed last has taken
 
 
 @dataclass(kw_only=True, slots=True)
@@ -65,8 +67,11 @@ def perform(process: Process, kind: Kind, asked: Sequence[Asked]) -> None:
     group = _Group(process=process, kind=kind, waiting=deque(asked))
     with _looked_after(group):
         while group.waiting and not is_handing_back():
+            began = time.monotonic()
             _claim(group, _size(kind))
-            _work_on_all(group)
+            count, worked = _work_on_all(group)
+            if count:
+                _share[kind.name] = max(0.0, time.monotonic() - began - worked) / count
 
 
 def _size(kind: Kind) -> int:
@@ -109,7 +114,9 @@ def _claim(group: _Group, size: int) -> None:
         log.info("group.not_claimed steps=%s", len(asked) - len(claims))
 
 
-def _work_on_all(group: _Group) -> None:
+def _work_on_all(group: _Group) -> tuple[int, float]:
+    """Work on all that is claimed; returns how many steps that were, and the seconds that are told of their work."""
+    count, worked = 0, 0.0
     began = time.monotonic()
     while True:
         with group.lock:
@@ -118,16 +125,17 @@ def _work_on_all(group: _Group) -> None:
                 break
             claim = group.claimed.popleft()
             group.since = time.monotonic()
-        _work_on(group, claim)
+        count, worked = count + 1, worked + _work_on(group, claim)
         now = time.monotonic()
         _note_pace(group.kind, now - group.since)
         if now - began > GATHER_SECONDS:
             _write(group)
             began = time.monotonic()
     _write(group)
+    return count, worked
 
 
-def _work_on(group: _Group, claim: Claim) -> None:
+def _work_on(group: _Group, claim: Claim) -> float:
     process, kind = group.process, group.kind
     with watching.attempt(kind, claim) as watch:
         try:
@@ -136,15 +144,16 @@ def _work_on(group: _Group, claim: Claim) -> None:
                 watch.worked()
                 with group.lock:
                     group.done.append((watch, end.alone.result))
-                return
-            end, _ = base.conclude(process, kind, claim, end, error, watch)
+                return watch.seconds
+            end, _ = base.conclude(process, kind, claim, _in_its_time(end, watch), error, watch)
         except LeaseLost:
             base.lost(claim, watch)
-            return
+            return time.monotonic() - watch.began
     if end.is_last_of_process:
         _write(group)
         _let_go(group)
         base.end_process()
+    return time.monotonic() - watch.began
 
 
 def _write(group: _Group) -> None:
@@ -162,8 +171,7 @@ def _write_done(group: _Group) -> None:
     done = list(group.done)
 
     def succeed() -> frozenset[str]:
-        now = time.monotonic()
-        ended = [watch.success(result, now=now) for watch, result in done]
+        ended = [watch.success(result, share=_share.get(group.kind.name, 0.0)) for watch, result in done]
         with group.process.database.platform_read() as tx:
             return frozenset(step_groups.succeed(tx, ended))
 
@@ -182,10 +190,22 @@ def _write_done(group: _Group) -> None:
 def _conclude_alone(group: _Group, watch: watching.Watch, result: Json) -> None:
     """Its job is being stopped, or somebody else has it, or its result cannot be stored."""
     end, error = ends.done(watch.claim, result, [])
+    if end.alone is not None:
+        end = replace(end, alone=watch.success(result, share=0.0))
     try:
-        base.conclude(group.process, group.kind, watch.claim, end, error, watch)
+        base.conclude(group.process, group.kind, watch.claim, _in_its_time(end, watch), error, watch)
     except LeaseLost:
         base.lost(watch.claim, watch)
+
+
+def _in_its_time(end: ends.End, watch: watching.Watch) -> ends.End:
+    """The end, of an attempt that began when its turn came and not with its claim."""
+
+    def write(tx: Tx) -> None:
+        steps.begun(tx, watch.claim, seconds_ago=time.monotonic() - watch.began)
+        end.write(tx)
+
+    return replace(end, write=write)
 
 
 @contextmanager

@@ -59,10 +59,10 @@ class Watch:
         self.span.set(millrace__outcome="succeeded")
         self.seconds = time.monotonic() - self.began
 
-    def success(self, result: Json, *, now: float) -> Success:
-        """What `worked` found, to be written at `now`, a time of time.monotonic()."""
-        ago = max(0.0, now - self.began - self.seconds)
-        return Success(claim=self.claim, result=result, ran_seconds=self.seconds, ago_seconds=ago)
+    def success(self, result: Json, *, share: float) -> Success:
+        """What `worked` found, to be written now; `share` is what else it took the slot, in seconds."""
+        ago = max(0.0, time.monotonic() - self.began - self.seconds)
+        return Success(claim=self.claim, result=result, ran_seconds=self.seconds + share, ago_seconds=ago)
 
     def succeeded(self) -> None:
         """The rows say so now, outside the block of `attempt`."""

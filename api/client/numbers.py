@@ -18,7 +18,7 @@ class Rates:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ServiceSeconds:
-    """How long attempts take from claim to end, in seconds, and of how many that is known."""
+    """How long attempts take a slot, in seconds, and of how many that is known."""
 
     mean: float
     p95: float

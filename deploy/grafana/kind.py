@@ -65,7 +65,7 @@ _TIMES = Row(
         ),
         lines(
             "Run",
-            "From claim to end of an attempt.",
+            "What an attempt takes a slot.",
             *quantiles("millrace_step_run_seconds", _HERE, by="kind"),
             unit=Unit.SECONDS,
         ),

@@ -90,7 +90,7 @@ _TIME = Row(
         ),
         lines(
             "How long an attempt takes",
-            "From claim to end, of the last five minutes or, if few ended, of the last hour.",
+            "What an attempt takes a slot, of the last five minutes or, if few ended, of the last hour.",
             (f"max by (queue) (millrace_queue_service_mean_seconds{_HERE})", "{{queue}} mean"),
             (f"max by (queue) (millrace_queue_service_p95_seconds{_HERE})", "{{queue}} p95"),
             unit=Unit.SECONDS,

@@ -59,7 +59,7 @@ STEP_WAIT = Histogram(
     labels=("kind",),
 )
 STEP_RUN = Histogram(
-    name="millrace_step_run_seconds", what="From when a worker took a step to the end of the attempt.", labels=("kind",)
+    name="millrace_step_run_seconds", what="What an attempt took its slot, from when its turn came.", labels=("kind",)
 )
 DEAD_LETTERS = Counter(
     name="millrace_dead_letters_total", what="Steps that failed for good, by code.", labels=("kind", "code")

@@ -180,9 +180,10 @@ class CutWire:
         self._ready.set()
         await self._stop.wait()
         await close(server)
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        while left := asyncio.all_tasks() - {asyncio.current_task()}:
+            for task in self._tasks:  # those that have begun: one that has not would leave its connection open
+                task.cancel()
+            await asyncio.wait(left, timeout=0.05)
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         limit = self._limits[min(self.connections, len(self._limits) - 1)]

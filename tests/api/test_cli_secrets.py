@@ -143,7 +143,7 @@ def test_on_a_terminal_the_value_is_asked_for_and_not_shown(api: Api, millrace: 
     os.write(terminal, f"{TOKEN}\n".encode())
     while b"version" not in shown:
         shown += os.read(terminal, 1000)
-    assert asking.wait(10) == 0
+    assert asking.wait(60) == 0
     os.close(terminal)
     assert TOKEN.encode() not in shown
     assert b"crm  version 1" in shown

@@ -97,4 +97,4 @@ def test_down_stops_a_launcher_that_runs(home: Path) -> None:
         launcher.stdout.readline()
         down = run(home, "down")
         assert down.stdout == f"Stopped the platform of process {launcher.pid}.\nNothing is left running.\n"
-        assert launcher.wait(timeout=10) == 0
+        assert launcher.wait(timeout=60) == 0

@@ -51,7 +51,7 @@ def place(database_url: str, broker_url: str, tmp_path: Path) -> Iterator[tuple[
 def flower(url: str, env: Mapping[str, str]) -> Iterator["subprocess.Popen[bytes]"]:
     process = subprocess.Popen([sys.executable, "-m", "deploy.flower"], env=env, stderr=subprocess.DEVNULL)
     try:
-        until(lambda: process.poll() is not None or answers(f"{url}/healthcheck"), seconds=30)
+        until(lambda: process.poll() is not None or answers(f"{url}/healthcheck"))
         assert process.poll() is None
         yield process
     finally:

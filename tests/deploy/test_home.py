@@ -54,7 +54,7 @@ def test_a_signal_stops_everything_and_leaves_nothing(home: Path, number: signal
     launcher, below = launch(home)
     with launcher:
         launcher.send_signal(number)
-        assert launcher.wait(timeout=10) == 0
+        assert launcher.wait(timeout=60) == 0
     assert len(below) == 5
     assert not any(map(orphans.lives, below))
     assert sorted(path.name for path in home.iterdir()) == ["log"]

@@ -72,7 +72,7 @@ def test_the_whole_launcher_runs_where_we_are_not_root(home: Path) -> None:
         namespaces = [Path(f"/proc/{pid}/ns/user").readlink() for pid in (launcher.pid, *_children(launcher.pid))]
         assert len(set(namespaces)) == 1  # PostgreSQL runs as the launcher does
         launcher.terminate()
-        assert launcher.wait(timeout=10) == 0
+        assert launcher.wait(timeout=60) == 0
 
 
 def _children(pid: int) -> list[int]:

@@ -60,7 +60,7 @@ def race(
     clocks: list[Mapping[str, str]] = [{}, {}, _fast_clock()]
     with ExitStack() as stack:
         running = [stack.enter_context(_killed_at_the_end({**env, **clock}, folder)) for clock in clocks]
-        until(lambda: (folder / LOG).read_text().count("scheduler.ready") == len(running), seconds=30)
+        until(lambda: (folder / LOG).read_text().count("scheduler.ready") == len(running))
         made = _make(database, count)
         kills = _kill_at_random(running, chance, seconds)
         with database.read(made[0].tenant_id) as tx:

@@ -74,7 +74,7 @@ class Stack:
 
     def pid(self, part: str) -> int:
         """The number that the part's process has now; waits for it while it is restarted."""
-        return until(lambda: self.processes().get(part), seconds=30)
+        return until(lambda: self.processes().get(part))
 
     def processes(self) -> dict[str, int]:
         """The current process numbers by part: api, scheduler, worker-…, postgres, flower, s3, and the broker's.
@@ -165,7 +165,7 @@ def stack(home: Path, broker: str) -> Iterator[Stack]:
         }
         at = home / "platform"
         started = enter(running_platform(at, settings=from_env(env), say=_to(home / "said")))
-        until(chosen.is_settled, seconds=30)
+        until(chosen.is_settled)
         yield Stack(
             home=at,
             broker=chosen,

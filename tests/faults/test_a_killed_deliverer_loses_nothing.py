@@ -64,7 +64,7 @@ def test_every_message_arrives_with_one_id(
         process = start(env, tmp_path / "deliver.log")
         until(lambda: is_over(database), seconds=30)
         process.terminate()
-        assert process.wait(10) == 0
+        assert process.wait(60) == 0
     assert accounted(database, receiver) == []
 
 

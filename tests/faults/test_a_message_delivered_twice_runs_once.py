@@ -29,7 +29,7 @@ def test_every_hint_comes_again_before_during_and_after_its_step(stack: Stack) -
 def send_again(stack: Stack, jobs: list[str]) -> None:
     relay = psutil.Process(stack.pid("scheduler"))  # in a process of its own: Celery's settings are read once in each
     command = [sys.executable, "-m", "tests.faults.again", *jobs]
-    subprocess.run(command, env=relay.environ(), cwd=relay.cwd(), check=True, timeout=30)
+    subprocess.run(command, env=relay.environ(), cwd=relay.cwd(), check=True, timeout=100)
 
 
 def hints_refused(stack: Stack) -> int:

@@ -39,7 +39,7 @@ def another(
             start_new_session=True,
         )
     try:
-        until(lambda: " ready." in log.read_text() or process.poll() is not None, seconds=30)
+        until(lambda: " ready." in log.read_text() or process.poll() is not None)
         assert process.poll() is None, log.read_text()
         yield f"{name}@"
     finally:

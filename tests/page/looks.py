@@ -16,7 +16,7 @@ AXE_OPTIONS: Mapping[str, Any] = {
 }
 REACHED: Mapping[str, Any] = {"resultTypes": ["violations"], "runOnly": ["scrollable-region-focusable"]}
 WIDTH, HEIGHT, TALLEST = 1280, 860, 4000  # pixels
-PHONE = 390  # pixels, the width of a common one
+SMALL = (390, 1010)  # pixels, the widths of a common phone and of a tablet
 WAIT = 60_000  # milliseconds: what is there sooner is waited for no longer
 
 # Before anything of the page runs: what moves by itself is added up, and what the policy forbids is said aloud.
@@ -38,7 +38,9 @@ OUTSIDE = """() => {
   const leaves = ({ left, right, width }) => width > 1 && (left < -1 || right > innerWidth + 1);
   const wide = [...document.querySelectorAll("body *")].filter(
     (node) => leaves(node.getBoundingClientRect()) && !scrolls(node.parentElement));
-  if (document.documentElement.scrollWidth > innerWidth) wide.push(document.documentElement);
+  if (document.documentElement.scrollWidth > innerWidth)  // and by what: it may be words too long for their box
+    wide.push(document.documentElement, ...[...document.querySelectorAll("main *")].filter(
+      (node) => node.clientWidth && node.scrollWidth > node.clientWidth + 1 && !scrolls(node)));
   return wide.map((node) => `${node.tagName}.${node.className} ${Math.round(node.getBoundingClientRect().right)}`);
 }"""
 
@@ -136,12 +138,14 @@ class Look:
         return bool(self.page.evaluate("'axe' in window"))
 
     def narrow(self) -> list[str]:
-        """What stands outside a phone's screen and cannot be scrolled to, or not by keyboard; call it after `axe`."""
-        self.page.set_viewport_size({"width": PHONE, "height": HEIGHT})
-        self.page.evaluate(TWO_FRAMES)
-        outside = [str(one) for one in self.page.evaluate(OUTSIDE)]
-        found = self.page.evaluate("(options) => axe.run(document, options)", REACHED) if self._has_axe() else {}
-        outside += [_told(violation) for violation in found.get("violations", ())]
+        """What stands outside a small screen and cannot be scrolled to, or not by keyboard; call it after `axe`."""
+        outside: list[str] = []
+        for width in SMALL:
+            self.page.set_viewport_size({"width": width, "height": HEIGHT})
+            self.page.evaluate(TWO_FRAMES)
+            outside += [f"at {width}: {one}" for one in self.page.evaluate(OUTSIDE)]
+            found = self.page.evaluate("(options) => axe.run(document, options)", REACHED) if self._has_axe() else {}
+            outside += [_told(violation) for violation in found.get("violations", ())]
         self.page.set_viewport_size({"width": WIDTH, "height": HEIGHT})
         return outside
 

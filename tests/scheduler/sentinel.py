@@ -41,7 +41,7 @@ def watched(home: Path) -> Iterator[Watched]:
         running.enter_context(_server(home, "second", replica))
         until(lambda: _info(ports["second"]).get("master_link_status") == "up")
         running.enter_context(_server(home, "sentinel", _watching(ports), "--sentinel"))
-        until(lambda: int(_sentinel_master(ports["sentinel"]).get("num-slaves", 0)) == 1, seconds=30)
+        until(lambda: int(_sentinel_master(ports["sentinel"]).get("num-slaves", 0)) == 1)
         yield Watched(url=f"sentinel://127.0.0.1:{ports['sentinel']}/0", first=first, ports=dict(ports))
 
 

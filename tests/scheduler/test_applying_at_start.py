@@ -68,7 +68,7 @@ def started(log: Path, name: str, **env: str) -> Iterator[None]:
     try:
         yield
         process.send_signal(signal.SIGTERM)
-        assert process.wait(10) == 0
+        assert process.wait(60) == 0
     finally:
         process.kill()
         process.wait()
@@ -89,7 +89,7 @@ def test_a_scheduler_applies_the_file_at_its_start(
     database: Database, env: dict[str, str], tmp_path: Path, name: str
 ) -> None:
     with started(tmp_path / "log", name, **env):
-        until(lambda: look(database, "nightly"), seconds=30)
+        until(lambda: look(database, "nightly"))
         assert (kept := look(database, "retention", "platform")) is not None, "the platform's own file is applied, too"
     assert (kept.source, kept.document["job"]["steps"]["clean"]["kind"]) == ("platform", "platform.retention")
 
@@ -105,9 +105,9 @@ def test_a_scheduler_waits_for_a_database_that_is_away(
     through = url.set(host="127.0.0.1", port=proxy.port).render_as_string(hide_password=False)
     try:
         with started(log, "run", **{**env, "DATABASE_URL": through}):
-            until(lambda: "schedules.not_applied" in log.read_text(), seconds=30)
+            until(lambda: "schedules.not_applied" in log.read_text())
             proxy.mend()
-            until(lambda: look(database, "nightly"), seconds=30)
+            until(lambda: look(database, "nightly"))
     finally:
         proxy.close()
 
@@ -119,8 +119,8 @@ def test_a_name_that_a_tenant_has_taken_does_not_stop_the_start(
     mine = timetable.make(name="nightly")
     timetable.put_back(mine, 60)
     with started(tmp_path / "log", "run", **env):
-        until(lambda: timetable.runs(mine), seconds=30)
-        until(lambda: look(database, "pulse", "platform"), seconds=30)
+        until(lambda: timetable.runs(mine))
+        until(lambda: look(database, "pulse", "platform"))
     assert look(database, "nightly") == timetable.find(mine), "it stays its tenant's"
 
 

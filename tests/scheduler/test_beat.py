@@ -61,7 +61,8 @@ def beat(database_url: str, broker_url: str, tmp_path: Path) -> Beat:
                 stderr=subprocess.STDOUT,
                 text=True,
             )
-        try:
+        try:  # it ends as it is told from then on
+            until(lambda: "beat: Starting" in Path(log.name).read_text() or process.poll() is not None)
             yield process
         finally:
             process.kill()
@@ -85,7 +86,7 @@ def ran(database: Database, tenant: TenantId, name: str = "tick") -> list[Firing
 
 def stopped(process: "subprocess.Popen[str]") -> int:
     process.send_signal(signal.SIGTERM)
-    return process.wait(10)
+    return process.wait(60)
 
 
 def test_beat_and_a_loop_of_ours_fire_each_time_once_and_nothing_reaches_the_broker(
@@ -101,7 +102,7 @@ def test_beat_and_a_loop_of_ours_fire_each_time_once_and_nothing_reaches_the_bro
     with beat() as process:
         racing.start()
         try:
-            until(lambda: len(ran(database, platform)) >= 4, seconds=30)
+            until(lambda: len(ran(database, platform)) >= 4)
         finally:
             stop.set()
             racing.join(10)
@@ -119,7 +120,7 @@ def test_beat_and_a_loop_of_ours_fire_each_time_once_and_nothing_reaches_the_bro
 
 def test_two_beats_do_not_double(database: Database, platform: TenantId, beat: Beat) -> None:
     with beat(name="one") as one, beat(name="two") as two:
-        until(lambda: len(ran(database, platform)) >= 3, seconds=30)
+        until(lambda: len(ran(database, platform)) >= 3)
         assert [stopped(one), stopped(two)] == [0, 0]
     tick = rows(database, platform)["tick"]
     found = ran(database, platform)
@@ -130,11 +131,11 @@ def test_two_beats_do_not_double(database: Database, platform: TenantId, beat: B
 
 def test_a_beat_that_starts_again_goes_on_where_it_was(database: Database, platform: TenantId, beat: Beat) -> None:
     with beat() as process:
-        until(lambda: ran(database, platform), seconds=30)
+        until(lambda: ran(database, platform))
         assert stopped(process) == 0
     before = rows(database, platform)["tick"]
     with beat() as process:
-        until(lambda: len(ran(database, platform)) >= 2 + before.runs, seconds=30)
+        until(lambda: len(ran(database, platform)) >= 2 + before.runs)
         assert stopped(process) == 0
     after = rows(database, platform)["tick"]
     assert (after.id, after.version, after.document) == (before.id, before.version, before.document)

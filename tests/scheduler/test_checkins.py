@@ -225,10 +225,10 @@ def test_two_processes_speak_of_one_check_in(timetable: Timetable, sentry: Sentr
     schedule = applied(timetable)
     timetable.put_back(schedule, 61)
     with process(**env):
-        until(lambda: sentry.statuses("nightly") == ["in_progress"], seconds=30)
+        until(lambda: sentry.statuses("nightly") == ["in_progress"])
     timetable.end_jobs(schedule)
     with process(**env):
-        until(lambda: sentry.statuses("nightly") == ["in_progress", "ok"], seconds=30)
+        until(lambda: sentry.statuses("nightly") == ["in_progress", "ok"])
     ((job, _, _),) = timetable.jobs(schedule)
     assert {(one["check_in_id"], one["environment"]) for one in sentry.got} == {(id_of_job(job), "staging")}
 
@@ -237,7 +237,7 @@ def test_nothing_of_sentry_is_loaded_without_a_dsn(timetable: Timetable) -> None
     schedule = applied(timetable)
     timetable.put_back(schedule, 61)
     with process("-X", "importtime", DATABASE_URL=timetable.database.settings.url) as said:
-        until(lambda: timetable.outcomes(schedule) == ["started"], seconds=30)
+        until(lambda: timetable.outcomes(schedule) == ["started"])
     loaded = {line.rpartition("|")[2].strip() for line in said}
     assert "scheduler.fire" in loaded
     assert not {name for name in loaded if name.startswith(("sentry_sdk", "scheduler.checkins"))}

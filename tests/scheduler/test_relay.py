@@ -123,9 +123,12 @@ def test_a_retry_is_sent_when_its_time_has_come_and_not_before(
         steps.retry(tx, claim, PublicError(code="x", message="y"), delay_seconds=0.4)
         due = tx.sql("SELECT run_at FROM steps WHERE tenant_id = %(tenant)s").scalar_one()
     until(lambda: len(steps_in(broker)) == 1)
-    with database.platform() as platform:
-        sent = platform.sql("SELECT published_at FROM steps").scalar_one()
-    assert sent >= due
+
+    def sent() -> Any:  # the hint is out before the mark is there for others to see
+        with database.platform() as platform:
+            return platform.sql("SELECT published_at FROM steps").scalar_one()
+
+    assert until(sent) >= due
 
 
 def test_a_queue_of_the_broker_holds_no_more_than_its_window_and_the_most_urgent_go_first(

@@ -70,13 +70,13 @@ def test_no_attempt_is_lost_however_the_pool_is_resized(
         while open_steps(database) < ALWAYS_WAITING:
             put_in(database, tenant, {"steps": {"say": {"kind": "echo", "sleep_seconds": chance.uniform(0.05, 0.5)}}})
             asked += 1
-        until(lambda: not actuator.replicas(pool) or busy(database), seconds=30)  # one has started at least
+        until(lambda: not actuator.replicas(pool) or busy(database))  # one has started at least
         actuator.scale(pool, size, busy(database))
         time.sleep(chance.uniform(0.0, 1.0))
     settle(actuator, pool, database)
     assert outcomes(database) == {"succeeded": asked}
     actuator.scale(pool, 0, {})
-    until(lambda: not notes.read(tmp_path / "workers"), seconds=30)
+    until(lambda: not notes.read(tmp_path / "workers"))
     log = (tmp_path / "log" / "worker-default.log").read_text()
     assert "lease.handed_back" not in log, "the grace covers what the kind may take"
     assert "Traceback" not in log

@@ -106,11 +106,11 @@ def test_many_events_are_one_message_and_come_soon_although_nothing_else_happens
         for number in range(100):
             events.send("task-started", uuid=f"{number:03}")
         turn(hub, GATHER_SECONDS * 2)
-        until(lambda: messages, seconds=5)
+        until(lambda: messages)
         assert [len(found) for found in messages] == [100]
         events.send("task-succeeded", uuid="100")
         turn(hub, GATHER_SECONDS * 2)
-        until(lambda: told(messages, "task-succeeded") == ["100"], seconds=5)
+        until(lambda: told(messages, "task-succeeded") == ["100"])
 
 
 @pytest.mark.parametrize("end", ["stop", "shutdown"])
@@ -118,7 +118,7 @@ def test_what_is_gathered_is_sent_when_the_consumer_ends(broker_url: str, end: s
     with heard(broker_url) as messages, dispatching(broker_url) as (_, events, step, consumer):
         events.send("task-succeeded", uuid="1")
         getattr(step, end)(consumer)
-        until(lambda: told(messages, "task-succeeded") == ["1"], seconds=5)
+        until(lambda: told(messages, "task-succeeded") == ["1"])
 
 
 def test_a_worker_without_events_is_left_alone() -> None:

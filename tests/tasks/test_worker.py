@@ -124,7 +124,7 @@ def test_a_worker_that_must_go_hands_back_at_once(
         with database.platform_read() as tx:
             assert [one.stopping for one in workers.living(tx)] == [True]
         process.send_signal(signal.SIGQUIT)
-        assert process.wait(10) == 0
+        assert process.wait(60) == 0
     step = read(running).steps[0]
     assert (step.state, [tried.outcome for tried in step.attempts]) == (StepState.QUEUED, [Outcome.RETURNED])
     with database.platform_read() as tx:
@@ -146,7 +146,7 @@ def test_a_worker_that_must_go_keeps_no_place_of_its_calls(
         assert [one.under_way for one in budget.standing()] == [1]
         relaying.stop()
         process.send_signal(signal.SIGTERM)
-        assert process.wait(10) == 0
+        assert process.wait(60) == 0
         hangs.set()
         assert [one.under_way for one in budget.standing()] == [0]
     assert read(job).steps[0].state is StepState.QUEUED
@@ -160,7 +160,7 @@ def test_a_worker_that_must_go_needs_no_other_word(
         until(lambda: [read(job).state for job in jobs].count(JobState.RUNNING) == 2)
         relaying.stop()
         process.send_signal(signal.SIGQUIT)
-        assert process.wait(10) == 0
+        assert process.wait(60) == 0
     outcomes = [tried.outcome for job in jobs for tried in read(job).steps[0].attempts]
     assert outcomes == [Outcome.RETURNED] * 2
     assert {read(job).steps[0].state for job in jobs} == {StepState.QUEUED}

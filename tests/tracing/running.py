@@ -88,7 +88,7 @@ def _process(
             [sys.executable, "-m", *module], env={"PATH": "/usr/bin:/bin", **env}, stdout=file, stderr=file
         )
         try:
-            until(lambda: ready in log.read_text(errors="replace") or process.poll() is not None, seconds=30)
+            until(lambda: ready in log.read_text(errors="replace") or process.poll() is not None)
             assert process.poll() is None, log.read_text(errors="replace")
             yield process
         finally:

@@ -63,7 +63,7 @@ function Axis({ line }) {
     <div class="op-lane op-axis" aria-hidden="true">
       <span></span>
       <span class="op-track">
-        ${line.ticks.map((tick) => html`<i key=${tick.seconds} class="op-tick num" style=${{ left: share(tick.at) }}>${tick.seconds ? `+${duration(tick.seconds)}` : "0"}</i>`)}
+        ${line.ticks.map((tick) => html`<i key=${tick.seconds} class=${`op-tick num${tick.at > 0.75 ? " op-late" : ""}`} style=${{ left: share(tick.at) }}>${tick.seconds ? `+${duration(tick.seconds)}` : "0"}</i>`)}
         ${line.folds.map((fold) => html`<i key=${`fold ${fold.at}`} class="op-fold-label" style=${place(fold)}>${duration(fold.seconds)}</i>`)}
       </span>
     </div>

@@ -6,7 +6,7 @@ import { Skeleton } from "./page.js";
 const ROW = 36; // px, as --row
 const BESIDE = 12; // rows kept above and below what is seen
 const WHOLE = 60; // up to so many rows all of them stand there
-const PHONE = matchMedia("(max-width: 700px)"); // as in parts.css
+const SMALL = matchMedia("(max-width: 1200px)"); // as in parts.css
 
 const byId = (row) => row.id;
 
@@ -53,13 +53,13 @@ export function Table({
     </table><//>`;
 }
 
-/** On a phone a table is wider than its card: then it scrolls, also by keyboard. */
+/** On a small screen a table may be wider than its card: then it scrolls, also by keyboard. */
 function Scrolling({ label, children }) {
-  const [scrolls, setScrolls] = useState(PHONE.matches);
+  const [scrolls, setScrolls] = useState(SMALL.matches);
   useEffect(() => {
-    const look = () => setScrolls(PHONE.matches);
-    PHONE.addEventListener("change", look);
-    return () => PHONE.removeEventListener("change", look);
+    const look = () => setScrolls(SMALL.matches);
+    SMALL.addEventListener("change", look);
+    return () => SMALL.removeEventListener("change", look);
   }, []);
   const reached = scrolls ? { tabindex: 0, role: "region", "aria-label": label } : {};
   return html`<div class="table-box" ...${reached}>${children}</div>`;

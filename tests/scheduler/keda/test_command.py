@@ -68,7 +68,7 @@ def test_without_a_database_it_boots_gives_the_reason_and_ends_when_told(tmp_pat
             next(stream)
             process.send_signal(signal.SIGTERM)
             assert list(stream) == []
-        assert process.wait(timeout=10) == 0
+        assert process.wait(timeout=60) == 0
 
 
 def test_with_a_database_it_answers_with_its_numbers(tmp_path: Path, database_url: str) -> None:
@@ -78,7 +78,7 @@ def test_with_a_database_it_answers_with_its_numbers(tmp_path: Path, database_ur
             [metric] = Keda(channel).metrics(DRAIN, "millrace-images-drain")
             assert metric.metricValueFloat == 0
         process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=10) == 0
+        assert process.wait(timeout=60) == 0
 
 
 @pytest.mark.parametrize(
