@@ -56,7 +56,7 @@ def millrace_turn(servers: Servers, options: Options) -> Figures:
         turn.check(warm + jobs)
         [(seconds,)] = turn.rows(_SECONDS, since=since)
         attempts = [float(row[0]) for row in turn.rows(_ATTEMPTS, since=since)]
-    return {"jobs/s": jobs / float(seconds), **quantiles(attempts, "claim to end"), **used}
+    return {"jobs/s": jobs / float(seconds), **quantiles(attempts, "attempt"), **used}
 
 
 def _celery(servers: Servers, options: Options) -> Figures:
