@@ -150,7 +150,7 @@ class Ahead:
         steps = sum(due.steps for due in numbers.due if due.in_seconds <= self.lead)
         work = steps * service_time(numbers, self.guess) / numbers.slots
         needed = math.ceil(work / (AIM * self.seconds) - 1e-9)
-        template = "{0} steps are due within {1:g} s" if steps else "nothing is due within {1:g} s"
+        template = {0: "nothing is", 1: "1 step is"}.get(steps, "{0} steps are") + " due within {1:g} s"
         return Reading(self.name, needed, 1.0, steps > 0, True, template, (steps, self.lead))
 
 

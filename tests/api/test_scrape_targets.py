@@ -80,7 +80,7 @@ def two_processes(database_url: str) -> Iterator[str]:
         finally:
             left = psutil.Process(started.pid).children(recursive=True)
             started.send_signal(signal.SIGTERM)
-            started.wait(timeout=10)
+            started.wait(timeout=60)  # one that is starting is waited for
             for child in left:
                 if child.is_running():
                     child.kill()

@@ -61,7 +61,7 @@ def test_the_process_starts_and_stops_in_order(database_url: str, broker_url: st
     said = iter(process.stdout.readline, "")
     assert any("scheduler.ready" in line for line in said)
     process.send_signal(signal.SIGTERM)
-    assert process.wait(5) == 0
+    assert process.wait(60) == 0
     process.stdout.close()
 
 

@@ -149,6 +149,7 @@ def test_ahead_is_there_before_what_is_due() -> None:
     reading = read(rule, IDLE._replace(due=due))
     assert (reading.value, reading.active) == (2, True)  # 160 · 1 s / 2 slots, within 40 s
     assert reading.why == "160 steps are due within 20 s"
+    assert read(rule, IDLE._replace(due=(Due(10.0, 1),))).why == "1 step is due within 20 s"
     assert not read(rule, IDLE._replace(due=due[2:])).active
 
 

@@ -47,7 +47,7 @@ def test_the_end_waits_for_a_look_that_is_under_way() -> None:
         ended.set()
 
     with watched(look):
-        assert begun.wait(10)
+        assert begun.wait(60)
     assert ended.is_set()
 
 
@@ -59,7 +59,7 @@ def test_a_group_that_comes_when_the_thread_has_gone_to_sleep_wakes_it(monkeypat
     until(lambda: not watcher.come.is_set())
     seen = threading.Event()
     with watched(seen.set):
-        assert seen.wait(10)
+        assert seen.wait(60)
 
 
 def test_a_child_has_a_thread_of_its_own() -> None:
@@ -68,5 +68,5 @@ def test_a_child_has_a_thread_of_its_own() -> None:
         if child == 0:
             seen = threading.Event()
             with watched(seen.set):
-                os._exit(0 if seen.wait(10) else 1)
+                os._exit(0 if seen.wait(60) else 1)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

@@ -170,6 +170,6 @@ def test_a_worker_that_stops_sends_what_it_still_has_to_tell(traced: Platform, t
     worker = traced.processes["worker"]
     children = psutil.Process(worker.pid).children()
     worker.terminate()
-    assert worker.wait(20) == 0
+    assert worker.wait(60) == 0
     psutil.wait_procs(children, timeout=5)
     assert [one.name for one in telling.trace_of("millrace.job", job_id) if one.name == "step echo"] == ["step echo"]
