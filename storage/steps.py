@@ -1,6 +1,7 @@
 """A step from claim to end. Only the holder of the newest attempt may write; the job's row is locked first, always."""
 
 import json
+import time
 from dataclasses import asdict
 from typing import Any
 
@@ -101,10 +102,13 @@ def keep(tx: Tx, claim: Claim, result: Json) -> None:
         raise LeaseLost(f"{claim.step_id} attempt {claim.attempt}")
 
 
-def begun(tx: Tx, claim: Claim, *, seconds_ago: float) -> None:
-    """Before its end is written: the work began so long ago, and not with the claim. A step that is lost is left."""
+def begun(tx: Tx, claim: Claim, *, at: float) -> None:
+    """Before its end is written: its turn came at this time of time.monotonic(), and not with its claim.
+
+    A step that somebody else has is left.
+    """
     lock_job(tx, claim.job_id)
-    _fenced(tx, _BEGUN, claim, seconds=seconds_ago)
+    _fenced(tx, _BEGUN, claim, seconds=max(0.0, time.monotonic() - at))
 
 
 def check(tx: Tx, claim: Claim) -> None:

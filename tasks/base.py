@@ -107,13 +107,13 @@ def conclude(
 ) -> tuple[End, PublicError | None]:
     """Write how the step ended, and tell it. Returns what was written. Raises LeaseLost, DatabaseUnavailable."""
     try:
-        _write(process, claim, end)
+        _write(process, end, watch)
     except SoftTimeLimitExceeded:  # it fell into the writing, of work that is done
-        _write(process, claim, end)
+        _write(process, end, watch)
     except DatabaseRefused:
         log.exception("step.end_refused step=%s kind=%s", claim.step_id, kind.name)
         end, error = ends.again(kind, claim, ends.NOT_STORED, ran=0)
-        _write(process, claim, end)
+        _write(process, end, watch)
     watch.ended(error, again=end.again, stopped=end.stopped)
     return end, error
 
@@ -197,11 +197,12 @@ def attempt(
         return ends.again(kind, claim, error, wish, additions, ran=time.monotonic() - began)
 
 
-def _write(process: Process, claim: Claim, end: End) -> None:
+def _write(process: Process, end: End, watch: watching.Watch) -> None:
     """Write how the step ended, patiently: the work is done, and a database that is away for seconds must not cost it.
 
     If a try did commit before its connection broke, the next one finds the step ended and raises LeaseLost.
     """
+    claim = watch.claim
 
     def once() -> None:
         if end.alone is not None:
@@ -209,6 +210,8 @@ def _write(process: Process, claim: Claim, end: End) -> None:
                 if step_groups.succeed(tx, [end.alone]):
                     return
         with process.database.begin(claim.tenant_id) as tx:
+            if watch.kind.group > 1:  # it may have waited for those that were claimed with it
+                steps.begun(tx, claim, at=watch.turn())
             end.write(tx)
 
     patiently(claim.step_id, once)

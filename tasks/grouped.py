@@ -18,7 +18,6 @@ from functools import partial
 from celery.exceptions import SoftTimeLimitExceeded
 
 from storage import losses, runnable, step_groups, steps
-from storage.database import Tx
 from storage.errors import DatabaseRefused, LeaseLost, StorageError
 from storage.model import Claim, Json, PublicError
 from storage.step_groups import Asked
@@ -37,14 +36,14 @@ LONG_SECONDS = 1.0  # a hint that takes longer lets go what is not claimed: othe
 OVERTAKEN = PublicError(code="step_overtaken", message="a step of the same hint took long, so this one went to others")
 
 _pace: dict[str, float] = {}  # seconds that the work on a step of a kind takes in this process
-_share: dict[str, float] = {}  # seconds that one's share of the claim and of the ends of those claimed last has taken
 
 
 @dataclass(kw_only=True, slots=True)
 class _Group:
     """The steps of one hint: still to be claimed, claimed and not begun, done and not written.
 
-    The times are of the hint, of those claimed together, and of the step that is being worked on (0 if there is none).
+    The times are of the hint, of those claimed together, and of the step that is being worked on (0 if there is none);
+    `share` is what claiming and ending those claimed together takes the slot for each of them, in seconds.
     The lock is held while these change, and while ends are written: by the slot itself, or by its watch.
     """
 
@@ -56,6 +55,7 @@ class _Group:
     hint_since: float = field(default_factory=time.monotonic)
     claimed_since: float = 0.0
     since: float = 0.0
+    share: float = 0.0
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
@@ -67,11 +67,8 @@ def perform(process: Process, kind: Kind, asked: Sequence[Asked]) -> None:
     group = _Group(process=process, kind=kind, waiting=deque(asked))
     with _looked_after(group):
         while group.waiting and not is_handing_back():
-            began = time.monotonic()
             _claim(group, _size(kind))
-            count, worked = _work_on_all(group)
-            if count:
-                _share[kind.name] = max(0.0, time.monotonic() - began - worked) / count
+            _work_on_all(group)
 
 
 def _size(kind: Kind) -> int:
@@ -92,12 +89,16 @@ def _claim(group: _Group, size: int) -> None:
         asked = [group.waiting.popleft() for _ in range(min(size, len(group.waiting)))]
     if not asked:  # they were given to others in this moment
         return
-    here = group.process
+    here, took = group.process, 0.0
 
     def claim() -> list[Claim]:
+        nonlocal took
+        began = time.monotonic()
         with here.database.platform_read() as tx:
             lease = here.settings.lease_seconds
-            return step_groups.claim(tx, asked, worker=here.worker, slot=os.getpid(), lease_seconds=lease)
+            claims = step_groups.claim(tx, asked, worker=here.worker, slot=os.getpid(), lease_seconds=lease)
+        took = time.monotonic() - began  # of this try: those before it waited for the database
+        return claims
 
     try:
         claims = base.patiently(asked[0][2], claim)
@@ -108,15 +109,14 @@ def _claim(group: _Group, size: int) -> None:
     with group.lock:
         group.claimed.extend(claims)
         group.claimed_since = time.monotonic()
+        group.share = 2 * took / max(1, len(claims))  # an end takes about what a claim does
     if len(claims) < len(asked):
         with here.database.platform_read() as tx:
             step_groups.keep_for_later(tx, asked)
         log.info("group.not_claimed steps=%s", len(asked) - len(claims))
 
 
-def _work_on_all(group: _Group) -> tuple[int, float]:
-    """Work on all that is claimed; returns how many steps that were, and the seconds that are told of their work."""
-    count, worked = 0, 0.0
+def _work_on_all(group: _Group) -> None:
     began = time.monotonic()
     while True:
         with group.lock:
@@ -125,17 +125,16 @@ def _work_on_all(group: _Group) -> tuple[int, float]:
                 break
             claim = group.claimed.popleft()
             group.since = time.monotonic()
-        count, worked = count + 1, worked + _work_on(group, claim)
+        _work_on(group, claim)
         now = time.monotonic()
         _note_pace(group.kind, now - group.since)
         if now - began > GATHER_SECONDS:
             _write(group)
             began = time.monotonic()
     _write(group)
-    return count, worked
 
 
-def _work_on(group: _Group, claim: Claim) -> float:
+def _work_on(group: _Group, claim: Claim) -> None:
     process, kind = group.process, group.kind
     with watching.attempt(kind, claim) as watch:
         try:
@@ -144,16 +143,15 @@ def _work_on(group: _Group, claim: Claim) -> float:
                 watch.worked()
                 with group.lock:
                     group.done.append((watch, end.alone.result))
-                return watch.seconds
-            end, _ = base.conclude(process, kind, claim, _in_its_time(end, watch), error, watch)
+                return
+            end, _ = base.conclude(process, kind, claim, end, error, watch)
         except LeaseLost:
             base.lost(claim, watch)
-            return time.monotonic() - watch.began
+            return
     if end.is_last_of_process:
         _write(group)
         _let_go(group)
         base.end_process()
-    return time.monotonic() - watch.began
 
 
 def _write(group: _Group) -> None:
@@ -171,7 +169,7 @@ def _write_done(group: _Group) -> None:
     done = list(group.done)
 
     def succeed() -> frozenset[str]:
-        ended = [watch.success(result, share=_share.get(group.kind.name, 0.0)) for watch, result in done]
+        ended = [watch.success(result, share=group.share) for watch, result in done]
         with group.process.database.platform_read() as tx:
             return frozenset(step_groups.succeed(tx, ended))
 
@@ -193,19 +191,9 @@ def _conclude_alone(group: _Group, watch: watching.Watch, result: Json) -> None:
     if end.alone is not None:
         end = replace(end, alone=watch.success(result, share=0.0))
     try:
-        base.conclude(group.process, group.kind, watch.claim, _in_its_time(end, watch), error, watch)
+        base.conclude(group.process, group.kind, watch.claim, end, error, watch)
     except LeaseLost:
         base.lost(watch.claim, watch)
-
-
-def _in_its_time(end: ends.End, watch: watching.Watch) -> ends.End:
-    """The end, of an attempt that began when its turn came and not with its claim."""
-
-    def write(tx: Tx) -> None:
-        steps.begun(tx, watch.claim, seconds_ago=time.monotonic() - watch.began)
-        end.write(tx)
-
-    return replace(end, write=write)
 
 
 @contextmanager
@@ -246,6 +234,7 @@ def _let_go(group: _Group) -> None:
             claim = group.claimed.pop()
         try:
             with contextlib.suppress(LeaseLost), group.process.database.begin(claim.tenant_id) as tx:
+                steps.begun(tx, claim, at=time.monotonic())  # not at all, that is: it has only waited
                 losses.hand_back(tx, claim, OVERTAKEN)
         except StorageError as exc:  # at the end of the hint: its lease runs out
             with group.lock:

@@ -59,6 +59,10 @@ class Watch:
         self.span.set(millrace__outcome="succeeded")
         self.seconds = time.monotonic() - self.began
 
+    def turn(self) -> float:
+        """When its turn came, a time of time.monotonic(); later by what it has waited since its work was done."""
+        return time.monotonic() - self.seconds if self.seconds else self.began
+
     def success(self, result: Json, *, share: float) -> Success:
         """What `worked` found, to be written now; `share` is what else it took the slot, in seconds."""
         ago = max(0.0, time.monotonic() - self.began - self.seconds)
@@ -85,7 +89,7 @@ class Watch:
 
 @contextmanager
 def attempt(kind: Kind, claim: Claim) -> Iterator[Watch]:
-    """Watch an attempt from its claim to its end; what is logged meanwhile bears its ids."""
+    """Watch an attempt, from when its turn has come to its end; what is logged meanwhile bears its ids."""
     ids: dict[str, object] = {
         "tenant": claim.tenant_id,
         "job": claim.job_id,

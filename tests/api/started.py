@@ -180,9 +180,11 @@ class CutWire:
         self._ready.set()
         await self._stop.wait()
         await close(server)
+        told: set[asyncio.Task[None]] = set()
         while left := asyncio.all_tasks() - {asyncio.current_task()}:
-            for task in self._tasks:  # those that have begun: one that has not would leave its connection open
+            for task in self._tasks - told:  # that have begun: one that has not would leave its connection open
                 task.cancel()
+            told |= self._tasks
             await asyncio.wait(left, timeout=0.05)
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -190,7 +190,7 @@ def test_what_waits_and_cannot_start_gives_way_to_the_next_at_once(timetable: Ti
         gone = """UPDATE schedules SET document = jsonb_set(document, '{job,steps,say,kind}', '"acme.gone"')"""
         tx.sql(gone + " WHERE id = %(id)s", id=schedule.id)
     timetable.end_jobs(schedule)
-    until(lambda: timetable.fired(schedule) and "buffered" not in timetable.outcomes(schedule))
+    until(lambda: timetable.fired(schedule) and "buffered" not in timetable.outcomes(schedule), seconds=5)
     assert timetable.outcomes(schedule) == ["started"] + ["failed"] * (len(came) - 1)
     assert all("there is no such kind" in (run.reason or "") for run in timetable.runs(schedule)[1:])
 

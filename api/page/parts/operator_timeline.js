@@ -58,12 +58,15 @@ function told(line) {
   return made ? `${words}; choose one for its error and its lines` : words;
 }
 
+/** What stands near the end of the axis has no room behind it, on a small screen not even beside the one before. */
+const lateness = (at) => (at > 0.9 ? " op-late op-last" : at > 0.75 ? " op-late" : "");
+
 function Axis({ line }) {
   return html`
     <div class="op-lane op-axis" aria-hidden="true">
       <span></span>
       <span class="op-track">
-        ${line.ticks.map((tick) => html`<i key=${tick.seconds} class=${`op-tick num${tick.at > 0.75 ? " op-late" : ""}`} style=${{ left: share(tick.at) }}>${tick.seconds ? `+${duration(tick.seconds)}` : "0"}</i>`)}
+        ${line.ticks.map((tick) => html`<i key=${tick.seconds} class=${`op-tick num${lateness(tick.at)}`} style=${{ left: share(tick.at) }}>${tick.seconds ? `+${duration(tick.seconds)}` : "0"}</i>`)}
         ${line.folds.map((fold) => html`<i key=${`fold ${fold.at}`} class="op-fold-label" style=${place(fold)}>${duration(fold.seconds)}</i>`)}
       </span>
     </div>

@@ -6,7 +6,6 @@ import { Skeleton } from "./page.js";
 const ROW = 36; // px, as --row
 const BESIDE = 12; // rows kept above and below what is seen
 const WHOLE = 60; // up to so many rows all of them stand there
-const SMALL = matchMedia("(max-width: 1200px)"); // as in parts.css
 
 const byId = (row) => row.id;
 
@@ -53,16 +52,20 @@ export function Table({
     </table><//>`;
 }
 
-/** On a small screen a table may be wider than its card: then it scrolls, also by keyboard. */
+/** A table may be wider than its card, on a small screen: then it scrolls, also by keyboard. */
 function Scrolling({ label, children }) {
-  const [scrolls, setScrolls] = useState(SMALL.matches);
-  useEffect(() => {
-    const look = () => setScrolls(SMALL.matches);
-    SMALL.addEventListener("change", look);
-    return () => SMALL.removeEventListener("change", look);
+  const box = useRef(null);
+  const [scrolls, setScrolls] = useState(false);
+  useLayoutEffect(() => {
+    const look = () => setScrolls(box.current.scrollWidth > box.current.clientWidth + 1);
+    look();
+    const watch = new ResizeObserver(look);
+    watch.observe(box.current);
+    watch.observe(box.current.firstElementChild);
+    return () => watch.disconnect();
   }, []);
   const reached = scrolls ? { tabindex: 0, role: "region", "aria-label": label } : {};
-  return html`<div class="table-box" ...${reached}>${children}</div>`;
+  return html`<div ref=${box} class=${scrolls ? "table-box scrolls" : "table-box"} ...${reached}>${children}</div>`;
 }
 
 function Columns({ columns, picks }) {
