@@ -9,7 +9,7 @@ from typing import Any
 from api.schemas import Problem
 from tests.api.conftest import Api
 
-PATIENCE_SECONDS = 10.0
+PATIENCE_SECONDS = 60.0
 
 
 def assert_problem(

@@ -186,6 +186,7 @@ class CutWire:
                 task.cancel()
             told |= self._tasks
             await asyncio.wait(left, timeout=0.05)
+        await asyncio.sleep(0)  # in which the last of the connections is lost
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         limit = self._limits[min(self.connections, len(self._limits) - 1)]
@@ -198,18 +199,13 @@ class CutWire:
             forth = asyncio.create_task(_pump(reader, downstream, None))
             try:
                 await _pump(upstream, writer, limit)
-            finally:
+            finally:  # and nothing that a second interruption could leave undone
                 forth.cancel()
-                await asyncio.gather(forth, return_exceptions=True)
-                await _cut(downstream)
-        await _cut(writer)
+                downstream.transport.abort()
+        writer.transport.abort()
+        with suppress(OSError):
+            await writer.wait_closed()
         self._tasks.discard(task)
-
-
-async def _cut(writer: asyncio.StreamWriter) -> None:
-    writer.transport.abort()
-    with suppress(OSError):
-        await writer.wait_closed()
 
 
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, limit: int | None) -> None:

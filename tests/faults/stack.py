@@ -88,8 +88,14 @@ class Stack:
 
     def family(self, part: str) -> list[psutil.Process]:
         """The part's process and all below it."""
-        process = psutil.Process(self.pid(part))
-        return [process, *process.children(recursive=True)]
+
+        def found() -> list[psutil.Process] | None:
+            with contextlib.suppress(psutil.NoSuchProcess):  # it has ended by itself in this moment
+                process = psutil.Process(self.pid(part))
+                return [process, *process.children(recursive=True)]
+            return None
+
+        return until(found)
 
     def kill(self, part: str) -> None:
         """SIGKILL the part's process and all below it; the supervisor starts it again."""
