@@ -105,10 +105,11 @@ def keep(tx: Tx, claim: Claim, result: Json) -> None:
 def begun(tx: Tx, claim: Claim, *, at: float) -> None:
     """Before its end is written: its turn came at this time of time.monotonic(), and not with its claim.
 
-    A step that somebody else has is left.
+    A step that somebody else has is left, and one whose job is being stopped: of that nothing begins any more.
     """
-    lock_job(tx, claim.job_id)
-    _fenced(tx, _BEGUN, claim, seconds=max(0.0, time.monotonic() - at))
+    job = lock_job(tx, claim.job_id)
+    if job is not None and job.stop_as is None:
+        _fenced(tx, _BEGUN, claim, seconds=max(0.0, time.monotonic() - at))
 
 
 def check(tx: Tx, claim: Claim) -> None:

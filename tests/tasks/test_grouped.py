@@ -133,16 +133,23 @@ def test_a_job_that_is_canceled_while_its_step_waits_to_be_written_ends_as_it_wo
 ) -> None:
     monkeypatch.setattr(grouped, "SLOW_SECONDS", 60.0)  # however busy this machine is
     monkeypatch.setattr(grouped, "LONG_SECONDS", 60.0)
-    first, second = small(process, tenant), small(process, tenant, seconds=60)
-    done = threading.Thread(target=grouped.perform, args=(process, SMALL, asked(tenant, second, first)), daemon=True)
+    monkeypatch.setattr(grouped, "_pace", {SMALL.name: 1e-4})  # all are claimed together
+    first, second, third = small(process, tenant), small(process, tenant, seconds=60), small(process, tenant)
+    given = asked(tenant, second, third, first)
+    done = threading.Thread(target=grouped.perform, args=(process, SMALL, given), daemon=True)
     done.start()
     until(lambda: now(process, tenant, second).state is JobState.RUNNING)
     with process.database.begin(tenant) as tx:
         stops.cancel(tx, second.id)
+        stops.cancel(tx, third.id)
     hurry.set()
     done.join()
     assert now(process, tenant, second).state is JobState.CANCELED
+    assert now(process, tenant, third).state is JobState.CANCELED
     assert now(process, tenant, first).state is JobState.SUCCEEDED
+    with process.database.platform_read() as tx:
+        late = "SELECT s.id FROM steps s JOIN jobs j ON j.id = s.job_id WHERE s.started_at > j.stop_at"
+        assert tx.sql(late).all() == [], "nothing of a job begins after it was canceled"
 
 
 def test_nothing_waits_for_a_step_that_takes_long(
