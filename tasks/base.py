@@ -211,7 +211,7 @@ def _write(process: Process, end: End, watch: watching.Watch) -> None:
                     return
         with process.database.begin(claim.tenant_id) as tx:
             if watch.kind.group > 1:  # it may have waited for those that were claimed with it
-                steps.begun(tx, claim, at=watch.turn())
+                steps.begun(tx, claim, at=time.monotonic() - watch.ran())
             end.write(tx)
 
     patiently(claim.step_id, once)

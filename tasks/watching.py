@@ -45,7 +45,7 @@ class Watch:
 
     def ended(self, error: PublicError | None, *, again: bool, stopped: bool = False) -> None:
         """The rows say now how the attempt ended; `error` None: with success, or because its job was stopped."""
-        seconds = time.monotonic() - self.began
+        seconds = self.ran()
         self._log_end(error, seconds, again=again, stopped=stopped)
         counting.ended(self.kind, error, again=again, stopped=stopped, seconds=seconds)
         if error is None:
@@ -59,9 +59,9 @@ class Watch:
         self.span.set(millrace__outcome="succeeded")
         self.seconds = time.monotonic() - self.began
 
-    def turn(self) -> float:
-        """When its turn came, a time of time.monotonic(); later by what it has waited since its work was done."""
-        return time.monotonic() - self.seconds if self.seconds else self.began
+    def ran(self) -> float:
+        """Seconds of work until now, or until it was done: what it has waited for others since is not in it."""
+        return self.seconds or time.monotonic() - self.began
 
     def success(self, result: Json, *, share: float) -> Success:
         """What `worked` found, to be written now; `share` is what else it took the slot, in seconds."""
